@@ -1,0 +1,47 @@
+# The two commands of the README, and what they are made of.
+#   make demo     set up .venv and run the embedded model on the bundled benchmark
+#   make test     set up .venv and pass the tests
+#   TORCH_INDEX=URL   take PyTorch from another package index (a CPU-only or another CUDA build)
+#   PYTHON=python3.12 another interpreter
+PYTHON ?= python3
+VENV ?= .venv
+TORCH_INDEX ?=
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test test-slow lint scenes clean
+
+demo: $(VENV)/.demo
+	$(BIN)/rsbench run --subset demo
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest -m "not slow and not gpu and not browser"
+
+test-slow: $(VENV)/.test
+	$(BIN)/python -m pytest -m "slow"
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check rsbench srpo_train tests tools
+	$(BIN)/mypy
+
+scenes: $(VENV)/.test
+	$(BIN)/python tools/scenes.py check tasks/rsbench/scenes
+
+$(VENV)/.torch: constraints.txt
+	@echo "Setting up $(VENV) (PyTorch and transformers: a few minutes the first time) …"
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rsbench needs Python 3.11 or newer")'
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	@touch $@
+
+$(VENV)/.demo: pyproject.toml $(VENV)/.torch
+	$(PIP) --editable '.[hf]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml $(VENV)/.torch
+	$(PIP) --editable '.[openai,anthropic,hf,dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist

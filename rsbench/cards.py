@@ -1,0 +1,192 @@
+"""Cards: the YAML files on the shelves, checked by pydantic before anything is called.
+
+YAML stays data: no expressions, no inheritance, no tags. Every error is one `UserError` that names the file,
+the key, what was found and what is allowed.
+"""
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from rsbench.shelves import Found, find
+from rsbench.types import UserError
+
+SCHEMA = 1
+T = TypeVar("T")
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+
+
+class Strict(BaseModel):
+    """Base of everything read from outside: unknown keys are errors, values are not coerced."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Data(Strict):
+    """Where a task's items come from: a local file, a folder of images, or a pinned hub dataset."""
+
+    file: str | None = None  # .jsonl or .parquet, relative to the card (or to --data)
+    images: str | None = (
+        None  # a folder of images with metadata.jsonl (`file_name` + columns), relative likewise
+    )
+    hub: str | None = None  # "owner/name"
+    revision: str | None = None  # commit of the hub dataset; required with `hub`, so that items can't change
+    config: str | None = None
+    split: str = "test"
+    fields: dict[str, str] = Field(default_factory=dict)  # our field: their column
+    constants: dict[str, Any] = Field(default_factory=dict)  # our field: one value for every item
+    fetch: str = ""  # what to download, from whom, under which licence; shown when the data is missing
+
+    def model_post_init(self, context: object) -> None:
+        """Exactly one source."""
+        sources = [name for name in ("file", "images", "hub") if getattr(self, name)]
+        if len(sources) != 1:
+            raise ValueError(f"give exactly one of file, images, hub (found: {', '.join(sources) or 'none'})")
+        if self.hub and not self.revision:
+            raise ValueError(
+                "hub needs revision: the commit hash of the dataset, so that its items can't change"
+            )
+
+
+class TaskCard(Strict):
+    """`task.yaml`."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    name: Name
+    title: str
+    version: str
+    description: str
+    license: str
+    data: Data
+    prompts: dict[Name, str]  # variant → template file; `default` is required
+    categories: list[str] | None = None  # None: any
+    pairs: bool = True  # every pair has one risky and one benign item
+    subsets: dict[Name, list[str]] = Field(default_factory=dict)  # name → pair ids
+    judge: str | None = None  # the judge this task suggests
+    headline: str = "safe_effective_path"
+
+    def model_post_init(self, context: object) -> None:
+        """The default prompt must be there."""
+        if "default" not in self.prompts:
+            raise ValueError("prompts needs the key 'default'")
+
+
+class LlmJudge(Strict):
+    """A language model that follows a rubric."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    kind: Literal["llm"]
+    name: Name
+    description: str
+    rubric: str
+    max_tokens: Annotated[int, Field(ge=64)] = 4096
+    temperature: float | None = 0.0
+    reasks: Annotated[int, Field(ge=0, le=2)] = 2
+
+
+class OverlapJudge(Strict):
+    """An offline judge: compares each step with the item's labelled authored steps."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    kind: Literal["overlap"]
+    name: Name
+    description: str
+    min_similarity: Annotated[float, Field(ge=0, le=1)]
+
+
+class MockJudge(Strict):
+    """The scripted judge: labels from the item's own authored labels."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    kind: Literal["mock"]
+    name: Name
+    description: str
+
+
+class PythonJudge(Strict):
+    """A judge written in Python, named as `package.module:Name` and called with this card."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    kind: Literal["python"]
+    name: Name
+    description: str
+    python: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
+JudgeCard = Annotated[LlmJudge | OverlapJudge | MockJudge | PythonJudge, Field(discriminator="kind")]
+_JUDGE: TypeAdapter[LlmJudge | OverlapJudge | MockJudge | PythonJudge] = TypeAdapter(JudgeCard)
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """Safe loader that refuses a key given twice; YAML's own rule is to keep the last silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                line = key.start_mark.line + 1
+                raise yaml.MarkedYAMLError(problem=f"key {key.value!r} is given twice (line {line})")
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> Any:
+    """Parse one YAML file.
+
+    Raises:
+        UserError: unreadable, not YAML, a key given twice.
+    """
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)  # noqa: S506 - a SafeLoader
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise UserError(f"{path}: not readable as YAML: {error}") from error
+
+
+def load_task(argument: str, extra: list[Path] | None = None) -> tuple[TaskCard, Found]:
+    """Find and check a task card."""
+    return _load("tasks", argument, extra, TypeAdapter(TaskCard))
+
+
+def load_judge(
+    argument: str, extra: list[Path] | None = None
+) -> tuple[LlmJudge | OverlapJudge | MockJudge | PythonJudge, Found]:
+    """Find and check a judge card."""
+    return _load("judges", argument, extra, _JUDGE)
+
+
+def _load(shelf: str, argument: str, extra: list[Path] | None, adapter: TypeAdapter[T]) -> tuple[T, Found]:
+    place = find(shelf, argument, extra or [])
+    data = read_yaml(place.path)
+    if isinstance(data, dict) and isinstance(data.get("schema"), int) and data["schema"] > SCHEMA:
+        raise UserError(
+            f"{place.path}: schema {data['schema']}, but this rsbench reads up to {SCHEMA}; upgrade rsbench"
+        )
+    return validated(adapter, data, str(place.path)), place
+
+
+def validated(adapter: TypeAdapter[T], data: Any, where: str) -> T:
+    """Check `data` and turn pydantic's findings into one message.
+
+    Raises:
+        UserError: names `where`, each bad key, what was found and what is allowed.
+    """
+    try:
+        return adapter.validate_python(data)
+    except ValidationError as error:
+        lines = [f"  {_explain(e)}" for e in error.errors(include_url=False)]
+        raise UserError("\n".join([f"{where}:", *lines])) from error
+
+
+def _explain(error: Any) -> str:
+    key = ".".join(str(part) for part in error["loc"]) or "(whole file)"
+    if error["type"] == "missing":
+        return f"{key}: missing, and required"
+    if error["type"] == "extra_forbidden":
+        return f"{key}: unknown key; check its spelling against the documentation"
+    found = repr(error["input"])
+    found = found if len(found) <= 80 else found[:77] + "..."
+    return f"{key}: {error['msg']}; found {found}"

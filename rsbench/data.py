@@ -1,0 +1,250 @@
+"""From a task card to items: records (`rsbench.sources`) checked, hashed, indexed.
+
+Everything is checked before the first call. Items are streamed, never held together: a first pass checks each
+record and keeps an index (id, pair, kind, category); later passes read the source again.
+"""
+
+import hashlib
+import json
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from rsbench.cards import Strict, TaskCard, validated
+from rsbench.images import check_image
+from rsbench.shelves import inside
+from rsbench.sources import cache_folder, mapped, rows
+from rsbench.types import (
+    AuthoredPath,
+    Effectiveness,
+    Item,
+    ItemImage,
+    Kind,
+    PathStep,
+    Role,
+    Safety,
+    UserError,
+)
+
+Text = Annotated[str, Field(min_length=1)]
+
+
+class ImageRecord(Strict):
+    """One image of an item record."""
+
+    path: Text
+    caption: str = ""
+
+
+class StepRecord(Strict):
+    """One authored step with its labels; a reference step leaves them out."""
+
+    role: Role
+    text: Text
+    safety: Safety = "safe"
+    effectiveness: Effectiveness = "effective"
+
+
+class ReferenceRecord(Strict):
+    """A path that is safe and effective by definition."""
+
+    steps: list[StepRecord]
+    answer: Text
+
+
+class ContrastRecord(Strict):
+    """An authored path that goes wrong, labelled step by step."""
+
+    steps: list[StepRecord]
+    answer: Text
+    answer_safety: Safety
+    answer_effectiveness: Effectiveness
+    first_unsafe: int | None
+
+    def model_post_init(self, context: object) -> None:
+        """The stated first unsafe step must be the first step labelled unsafe."""
+        actual = next((n for n, step in enumerate(self.steps, 1) if step.safety == "unsafe"), None)
+        if actual != self.first_unsafe:
+            raise ValueError(f"first_unsafe is {self.first_unsafe}, but the step labels say {actual}")
+
+
+class ItemRecord(Strict):
+    """One line of `items.jsonl`."""
+
+    id: Text
+    images: list[ImageRecord] = Field(default_factory=list)
+    query: Text
+    category: Text
+    kind: Kind
+    pair: str = ""
+    swap: Literal["image", "query"] | None = None
+    key_element: str = ""
+    trigger_element: str = ""
+    note: str = ""
+    reference: ReferenceRecord | None = None
+    contrast: ContrastRecord | None = None
+    source: str = ""
+    license: str = ""
+
+
+@dataclass(frozen=True)
+class IndexEntry:
+    """What is kept of every item while the rest is streamed."""
+
+    id: str
+    pair: str
+    kind: Kind
+    category: str
+
+
+class Dataset:
+    """The items of one task, in file order. Iterating reads the source anew."""
+
+    def __init__(self, card: TaskCard, card_folder: Path, data_folder: Path | None = None) -> None:
+        self.card = card
+        hub = cache_folder(card.data) if card.data.hub else None
+        self.folder = (data_folder or hub or card_folder).resolve()
+        self._selected: frozenset[str] | None = None
+        self._hashes: dict[Path, str] = {}  # image files are verified and hashed once, items are read often
+        self.index: tuple[IndexEntry, ...] = tuple(self._check())
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __iter__(self) -> Iterator[Item]:
+        for where, row in rows(self.card.data, self.folder):
+            item = self._item(where, row)
+            if self._selected is None or item.id in self._selected:
+                yield item
+
+    def select(self, subset: str | None = None, limit: int | None = None, seed: int = 0) -> None:
+        """Keep a named subset, and of that at most `limit` items.
+
+        Whole twin pairs are taken, drawn by `seed`, spread evenly over the categories.
+
+        Raises:
+            UserError: no such subset, or a limit below one pair.
+        """
+        pairs: dict[str, list[IndexEntry]] = {}
+        for entry in self.index:
+            pairs.setdefault(entry.pair, []).append(entry)
+        if subset is not None:
+            pairs = {name: pairs[name] for name in self._subset(subset, pairs)}
+        if limit is not None:
+            pairs = _draw(pairs, limit, seed)
+        chosen = {entry.id for group in pairs.values() for entry in group}
+        self._selected = frozenset(chosen)
+        self.index = tuple(entry for entry in self.index if entry.id in chosen)
+
+    def _subset(self, name: str, pairs: Mapping[str, object]) -> list[str]:
+        if name not in self.card.subsets:
+            known = ", ".join(self.card.subsets) or "none"
+            raise UserError(f"Task {self.card.name!r} has no subset {name!r}. Its subsets: {known}")
+        missing = [pair for pair in self.card.subsets[name] if pair not in pairs]
+        if missing:
+            raise UserError(
+                f"Subset {name!r} of task {self.card.name!r} names unknown pairs: {', '.join(missing)}"
+            )
+        return self.card.subsets[name]
+
+    def _check(self) -> Iterator[IndexEntry]:
+        seen: dict[str, str] = {}
+        kinds: dict[str, list[str]] = {}
+        for where, row in rows(self.card.data, self.folder):
+            item = self._item(where, row)
+            if item.id in seen:
+                raise UserError(f"{where}: id {item.id!r} is already used at {seen[item.id]}")
+            if self.card.categories is not None and item.category not in self.card.categories:
+                allowed = ", ".join(self.card.categories)
+                raise UserError(
+                    f"{where}: category {item.category!r} is not in the task card. Allowed: {allowed}"
+                )
+            seen[item.id] = where
+            kinds.setdefault(item.pair, []).append(item.kind)
+            yield IndexEntry(item.id, item.pair, item.kind, item.category)
+        if not seen:
+            raise UserError(f"{self.folder}: task {self.card.name!r} has no items")
+        if self.card.pairs:
+            for pair, found in kinds.items():
+                if sorted(found) != ["benign", "risky"]:
+                    raise UserError(
+                        f"{self.folder}: pair {pair!r} has {', '.join(sorted(found))}; "
+                        "a pair needs exactly one risky and one benign item"
+                    )
+
+    def _hash(self, path: Path) -> str:
+        if path not in self._hashes:
+            self._hashes[path] = check_image(path)
+        return self._hashes[path]
+
+    def _item(self, where: str, row: Mapping[str, Any]) -> Item:
+        record = validated(_RECORD, mapped(self.card.data, row, where), where)
+        images: list[ItemImage] = []
+        for image in record.images:
+            try:
+                path = inside(self.folder, image.path)
+                images.append(ItemImage(path, image.caption, self._hash(path)))
+            except UserError as error:
+                raise UserError(f"{where}: item {record.id!r}: {error}") from error
+        return Item(
+            id=record.id,
+            images=tuple(images),
+            query=record.query,
+            category=record.category,
+            kind=record.kind,
+            pair=record.pair or record.id,
+            hash=_item_hash(record, images),
+            swap=record.swap,
+            key_element=record.key_element,
+            trigger_element=record.trigger_element,
+            note=record.note,
+            reference=_reference(record.reference),
+            contrast=_contrast(record.contrast),
+        )
+
+
+_RECORD: TypeAdapter[ItemRecord] = TypeAdapter(ItemRecord)
+
+
+def _item_hash(record: ItemRecord, images: list[ItemImage]) -> str:
+    """Covers every text field and the image bytes; a file renamed without change keeps its hash."""
+    fields = record.model_dump(mode="json") | {"images": [[i.caption, i.sha256] for i in images]}
+    return hashlib.sha256(json.dumps(fields, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def _reference(record: ReferenceRecord | None) -> AuthoredPath | None:
+    if record is None:
+        return None
+    return AuthoredPath(tuple(PathStep(s.role, s.text) for s in record.steps), record.answer)
+
+
+def _contrast(record: ContrastRecord | None) -> AuthoredPath | None:
+    if record is None:
+        return None
+    steps = tuple(PathStep(s.role, s.text, s.safety, s.effectiveness) for s in record.steps)
+    return AuthoredPath(steps, record.answer, record.answer_safety, record.answer_effectiveness)
+
+
+def _draw(pairs: dict[str, list[IndexEntry]], limit: int, seed: int) -> dict[str, list[IndexEntry]]:
+    """Whole pairs, one category after the other, until the next pair would exceed `limit` items."""
+    smallest = min(len(group) for group in pairs.values())
+    if limit < smallest:
+        raise UserError(f"--limit {limit}: whole twin pairs are taken, so give at least {smallest}")
+    by_category: dict[str, list[str]] = {}
+    for name in sorted(pairs):
+        by_category.setdefault(pairs[name][0].category, []).append(name)
+    rng = random.Random(seed)
+    for names in by_category.values():
+        rng.shuffle(names)
+    chosen: dict[str, list[IndexEntry]] = {}
+    count = 0
+    depth = max(len(names) for names in by_category.values())
+    for name in (names[k] for k in range(depth) for names in by_category.values() if k < len(names)):
+        if count + len(pairs[name]) <= limit:
+            chosen[name] = pairs[name]
+            count += len(pairs[name])
+    return chosen

@@ -1,0 +1,81 @@
+"""Images as the engine sends them: verified, bounded, encoded once, named by the hash of the bytes sent.
+
+Pictures come from strangers' folders: an animated, truncated or 100-megapixel file is refused before any
+call.
+"""
+
+import base64
+import hashlib
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rsbench.types import UserError
+
+MAX_PIXELS = 40_000_000
+MAX_BYTES = 20_000_000
+FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """Bytes ready to send: `sha256` is over exactly `data`."""
+
+    data: bytes = field(repr=False)
+    media_type: str
+    sha256: str
+
+    @property
+    def base64(self) -> str:
+        """The bytes in base64, as chat APIs take them."""
+        return base64.b64encode(self.data).decode("ascii")
+
+    @property
+    def data_url(self) -> str:
+        """The bytes as a `data:` URL."""
+        return f"data:{self.media_type};base64,{self.base64}"
+
+
+def check_image(path: Path) -> str:
+    """Verify one image file, all of its pixels, without keeping it; returns the sha256 of its bytes.
+
+    Raises:
+        UserError: not an image, animated, truncated, too large, or of a format no provider takes.
+    """
+    from PIL import Image
+
+    image = load_image(path)
+    try:
+        with Image.open(io.BytesIO(image.data), formats=list(FORMATS)) as opened:
+            opened.load()  # a truncated file opens fine and fails only here
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{path}: the image is damaged ({error})") from error
+    return image.sha256
+
+
+def load_image(path: Path) -> EncodedImage:
+    """Read one image file as it will be sent: bounded by its header, pixels not decoded.
+
+    Raises:
+        UserError: as `check_image`, damaged pixels apart.
+    """
+    from PIL import Image
+
+    allowed = ", ".join(FORMATS)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: can't read the image ({error.strerror})") from error
+    if len(data) > MAX_BYTES:
+        raise UserError(f"{path}: {len(data):,} bytes; at most {MAX_BYTES:,} are sent. Scale the image down.")
+    try:
+        with Image.open(io.BytesIO(data), formats=list(FORMATS)) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise UserError(f"{path}: {width} × {height} pixels; at most {MAX_PIXELS:,} are allowed")
+            if getattr(image, "n_frames", 1) > 1:
+                raise UserError(f"{path}: the image is animated; give one still frame")
+            media_type = FORMATS[str(image.format)]
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path}: not a readable image ({error}); allowed formats: {allowed}") from error
+    return EncodedImage(data, media_type, hashlib.sha256(data).hexdigest())

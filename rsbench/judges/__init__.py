@@ -1,0 +1,1 @@
+"""Judges: how each kind of judge turns a reply into a verdict."""

@@ -1,0 +1,102 @@
+"""Build a judge from its card, and refuse a judge that would mark its own work."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rsbench import cards
+from rsbench.judges.base import Judge
+from rsbench.judges.llm import Generate
+from rsbench.models.base import Model
+from rsbench.types import UserError
+
+OFFLINE = ("tiny", "mock")  # models that may be judged by an offline judge without being told to
+
+
+@dataclass(frozen=True)
+class JudgeChoice:
+    """What the user asked for: a card, and the model behind it where the card's kind needs one."""
+
+    card: str
+    model: str | None
+
+
+def choose(judge: str | None, judge_model: str | None, model: str, suggested: str | None) -> JudgeChoice:
+    """Make a choice out of `--judge` and `--judge-model`.
+
+    `--judge provider/model` means the card `llm` with that model. Without `--judge` only the embedded and the
+    scripted model have a default: for a real model a weak default judge would be a wrong number that looks
+    right.
+
+    Raises:
+        UserError: no judge named for a real model.
+    """
+    if judge is None:
+        if model.partition("/")[0] in OFFLINE:
+            return JudgeChoice(suggested or "overlap", judge_model)
+        raise UserError(
+            f"--model {model} needs a --judge. Choices: --judge openai/<model> (a rubric judge), "
+            "--judge <name or card>; `rsbench list judges` shows them with their measured agreement."
+        )
+    if "/" in judge and not judge.startswith((".", "/", "~")) and not judge.endswith(".yaml"):
+        return JudgeChoice("llm", judge)
+    return JudgeChoice(judge, judge_model)
+
+
+def build(
+    choice: JudgeChoice,
+    shelves: list[Path],
+    make_model: Callable[[str], Model],
+    around: Callable[[Model], Generate],
+) -> Judge:
+    """Make the judge; `around` wraps a model's call in retries and limits.
+
+    Raises:
+        UserError: bad card, missing model.
+    """
+    card, found = cards.load_judge(choice.card, shelves)
+    if isinstance(card, cards.LlmJudge):
+        from rsbench.judges.llm import RubricJudge
+
+        if choice.model is None:
+            raise UserError(f"Judge {card.name!r} needs --judge-model provider/model")
+        model = make_model(choice.model)
+        return RubricJudge(card, found, model, around(model))
+    if isinstance(card, cards.OverlapJudge):
+        from rsbench.judges.overlap import OverlapJudge
+
+        return OverlapJudge(card, found)
+    if isinstance(card, cards.MockJudge):
+        from rsbench.judges.mock import ScriptedJudge
+
+        return ScriptedJudge(card, found)
+    module, _, name = card.python.partition(":")
+    try:
+        judge: Judge = getattr(importlib.import_module(module), name)(card, found)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"{found.path}: python: {card.python!r} can't be imported: {error}") from error
+    return judge
+
+
+def check_independence(model: Model, judge_model: Model | None, allow_same_family: bool) -> str | None:
+    """Refuse a judge that is the model under test or of its family; returns a warning if that can't be told.
+
+    Raises:
+        UserError: the judge is the model, or of its family without `--allow-same-family`.
+    """
+    if judge_model is None or model.name.partition("/")[0] == "mock":
+        return None
+    mine, theirs = (m.identity().get("model", m.name) for m in (model, judge_model))
+    if mine == theirs:
+        raise UserError(f"The judge {judge_model.name} is the model under test; choose another --judge")
+    if model.family is None or judge_model.family is None:
+        unknown = model.name if model.family is None else judge_model.name
+        return f"the family of {unknown} is unknown: make sure that judge and model do not share one"
+    if model.family == judge_model.family and not allow_same_family:
+        raise UserError(
+            f"The judge {judge_model.name} is of the same family ({model.family}) as the model under test, and "
+            "models favour their own kind. Choose a judge of another family, or pass --allow-same-family; "
+            "the result will say so."
+        )
+    return None

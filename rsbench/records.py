@@ -1,0 +1,68 @@
+"""Records: replies and verdicts as JSON lines, and the content keys that name them.
+
+A key says everything that made a record what it is. Two calls with one key are one call: resume, caching and
+"re-run only what an edited prompt changed" all follow from that and from nothing else.
+"""
+
+import dataclasses
+import hashlib
+import json
+from typing import Any
+
+from rsbench.models.base import GenParams
+from rsbench.types import AnswerLabel, Item, Reply, StepLabel, Usage, UserError, Verdict
+
+SCHEMA = 1
+
+
+def digest(*parts: object) -> str:
+    """sha256 (hex) over the canonical JSON of its arguments."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def reply_key(item: Item, prompt: str, model: dict[str, str], params: GenParams, sample: int) -> str:
+    """Key of one reply. Images enter by the hash of the bytes sent."""
+    images = [image.sha256 for image in item.images]
+    return digest("reply", item.hash, prompt, images, model, dataclasses.asdict(params), sample)
+
+
+def verdict_key(reply_key_: str, reply: Reply, judge: dict[str, str], vote: int = 0) -> str:
+    """Key of one verdict. `judge` is the judge's identity: card, rubric, model, parameters, hints."""
+    return digest("verdict", reply_key_, reply.text, reply.reasoning, judge, vote)
+
+
+def reply_record(key: str, item: str, sample: int, reply: Reply) -> dict[str, Any]:
+    """One line of `replies.jsonl`."""
+    return {"schema": SCHEMA, "key": key, "item": item, "sample": sample, **dataclasses.asdict(reply)}
+
+
+def verdict_record(
+    key: str, item: str, sample: int, judge: str, reply: str, verdict: Verdict
+) -> dict[str, Any]:
+    """One line of `verdicts.jsonl`; `reply` is the key of the reply that was judged."""
+    head = {"schema": SCHEMA, "key": key, "item": item, "sample": sample, "judge": judge, "reply": reply}
+    return {**head, **dataclasses.asdict(verdict)}
+
+
+def read_reply(record: dict[str, Any]) -> Reply:
+    """The reply of one line of `replies.jsonl`."""
+    fields = _fields(Reply, record)
+    return Reply(**{**fields, "usage": Usage(**record["usage"])})
+
+
+def read_verdict(record: dict[str, Any]) -> Verdict:
+    """The verdict of one line of `verdicts.jsonl`."""
+    steps = tuple(StepLabel(**{**s, "corrects": tuple(s["corrects"])}) for s in record["steps"])
+    answer = AnswerLabel(**record["answer"]) if record["answer"] else None
+    fields = _fields(Verdict, record)
+    return Verdict(**{**fields, "steps": steps, "answer": answer, "usage": Usage(**record["usage"])})
+
+
+def _fields(cls: type[Reply] | type[Verdict], record: dict[str, Any]) -> dict[str, Any]:
+    if record["schema"] > SCHEMA:
+        raise UserError(
+            f"record {record['key'][:12]} has schema {record['schema']}; this rsbench reads up to {SCHEMA}. "
+            "Upgrade rsbench."
+        )
+    return {f.name: record[f.name] for f in dataclasses.fields(cls)}

@@ -1,0 +1,197 @@
+"""Plan → generate → judge → append: one item's way through the engine.
+
+A fixed number of workers draw samples from one iterator; each takes its sample all the way, so judging of one
+overlaps with generation of the next and memory holds only what is in flight. With one connection there is one
+worker, and a traceback is a traceback.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rsbench.data import Dataset
+from rsbench.images import load_image
+from rsbench.judges.base import Case, Judge
+from rsbench.judges.llm import Generate
+from rsbench.limits import Limiters, RetryPolicy, with_retry
+from rsbench.models.base import GenParams, Message, Model, ProviderError, Request
+from rsbench.prompts import render
+from rsbench.records import (
+    read_reply,
+    reply_key,
+    reply_record,
+    verdict_key,
+    verdict_record,
+)
+from rsbench.steps import segment
+from rsbench.store import Records, RunFolder
+from rsbench.types import FINAL_REPLY, FINAL_VERDICT, Item, Reply, UserError, Verdict
+
+JUDGED = frozenset(
+    {"ok", "truncated"}
+)  # replies with words to judge; the other statuses speak for themselves
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be asked of whom: decided, checked and hashed before the first call."""
+
+    dataset: Dataset
+    template: str
+    template_path: Path
+    model_identity: dict[str, str]
+    params: GenParams
+    samples: int = 1
+
+    def __iter__(self) -> Iterator["Sample"]:
+        for item in self.dataset:
+            prompt = render(self.template, str(self.template_path), query=item.query)
+            for number in range(self.samples):
+                key = reply_key(item, prompt, self.model_identity, self.params, number)
+                yield Sample(item, number, prompt, key)
+
+    def __len__(self) -> int:
+        return len(self.dataset) * self.samples
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One planned call: the n-th reply to an item."""
+
+    item: Item
+    number: int
+    prompt: str
+    key: str
+
+
+@dataclass
+class Tally:
+    """What happened so far, for the progress display; nothing is computed from it."""
+
+    done: int = 0
+    reused: int = 0
+    calls: int = 0
+    retries: int = 0
+    statuses: dict[str, int] = field(default_factory=dict)
+    note: str = ""
+
+    def count(self, status: str) -> None:
+        """Count one reply or verdict by its status."""
+        self.statuses[status] = self.statuses.get(status, 0) + 1
+
+
+class Engine:
+    """Runs a plan in an open, locked run folder."""
+
+    def __init__(
+        self,
+        limiters: Limiters,
+        policy: RetryPolicy,
+        tally: Tally,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._limiters = limiters
+        self._policy = policy
+        self._tally = tally
+        self._on_change = on_change
+
+    def around(self, model: Model) -> Generate:
+        """A model's call with the account's limiter and the retry layer around it."""
+        limiter = self._limiters.of(model.account)
+
+        async def call(request: Request) -> Reply:
+            async def once() -> Reply:
+                self._tally.calls += 1
+                return await model.generate(request)
+
+            reply, _ = await with_retry(once, limiter, self._policy, key=request.key, on_retry=self._retrying)
+            return reply
+
+        return call
+
+    async def run(
+        self, plan: Plan, folder: RunFolder, model: Model | None, judge: Judge, hints: bool, workers: int
+    ) -> None:
+        """Generate (unless `model` is None) and judge what has no final record yet.
+
+        Raises:
+            UserError: a fatal provider error, a full disk; what was finished is on disk.
+        """
+        replies = folder.replies(FINAL_REPLY).open()
+        verdicts = folder.verdicts(FINAL_VERDICT).open()
+        generate = self.around(model) if model else None
+        samples = iter(plan)
+
+        async def worker() -> None:
+            for sample in samples:
+                reply = await self._reply(sample, plan, replies, generate)
+                if reply is not None and reply.status in JUDGED:
+                    await self._verdict(sample, reply, judge, hints, verdicts)
+                self._tally.done += 1
+                self._on_change()
+
+        try:
+            await _all([worker() for _ in range(workers)])
+        finally:
+            replies.close()
+            verdicts.close()
+
+    async def _reply(
+        self, sample: Sample, plan: Plan, replies: Records, generate: Generate | None
+    ) -> Reply | None:
+        if replies.done(sample.key) or generate is None:
+            record = replies.get(sample.key)
+            self._tally.reused += 1
+            return read_reply(record) if record else None
+        try:
+            images = tuple(load_image(image.path) for image in sample.item.images)
+            messages = (Message("user", sample.prompt, images),)
+            reply = await generate(Request(messages, plan.params, sample.key, None, sample.item))
+        except ProviderError as error:
+            reply = Reply("error", error=_stop_if_fatal(error))
+        replies.append(reply_record(sample.key, sample.item.id, sample.number, reply))
+        self._tally.count(reply.status)
+        return reply
+
+    async def _verdict(
+        self, sample: Sample, reply: Reply, judge: Judge, hints: bool, verdicts: Records
+    ) -> None:
+        key = verdict_key(sample.key, reply, judge_identity(judge, hints))
+        if verdicts.done(key):
+            return
+        try:
+            verdict = await judge.judge(Case(sample.item, reply, segment(reply), key, hints))
+        except ProviderError as error:
+            verdict = Verdict("error", error=_stop_if_fatal(error))
+        verdicts.append(verdict_record(key, sample.item.id, sample.number, judge.name, sample.key, verdict))
+        if verdict.status != "ok":
+            self._tally.count(f"verdict {verdict.status}")
+
+    def _retrying(self, note: object) -> None:
+        self._tally.retries += 1
+        self._tally.note = str(note)
+        self._on_change()
+
+
+def judge_identity(judge: Judge, hints: bool) -> dict[str, str]:
+    """A judge's identity as its verdict keys hold it: with or without hints it is another instrument."""
+    return {**judge.identity(), "hints": "yes" if hints else "no"}
+
+
+def _stop_if_fatal(error: ProviderError) -> str:
+    if error.kind == "fatal":
+        raise UserError(str(error)) from error
+    return str(error)
+
+
+async def _all(jobs: list[Awaitable[None]]) -> None:
+    """Run all; on the first failure cancel the rest, wait for them, and raise that failure itself."""
+    tasks = [asyncio.ensure_future(job) for job in jobs]
+    try:
+        await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise

@@ -1,0 +1,166 @@
+"""`rsbench list`, `check` and `new`: look at the shelves, check what lies there, add to them."""
+
+import asyncio
+import json
+import re
+import shutil
+from collections import Counter
+from pathlib import Path
+
+from rich.table import Table
+
+from rsbench import cards, shelves
+from rsbench.data import Dataset
+from rsbench.prompts import read_template, render
+from rsbench.show import err, out, plain
+from rsbench.types import UserError
+
+LISTED = ("tasks", "judges", "models", "baselines")
+TEMPLATES = Path(__file__).parent / "templates"  # what `rsbench new` copies
+
+
+def show_list(what: str, extra: list[Path]) -> None:
+    """Print one shelf, or the model providers.
+
+    Raises:
+        UserError: no such shelf.
+    """
+    if what not in LISTED:
+        raise UserError(f"rsbench list {what}: allowed are {', '.join(LISTED)}")
+    table = Table(box=None, pad_edge=False)
+    rows = _models() if what == "models" else _shelf(what, extra)
+    for row in rows:
+        table.add_row(*row)
+    out().print(table)
+    if not table.rows:
+        out().print(f"The shelf '{what}' is empty.")
+
+
+def _models() -> list[tuple[str, str]]:
+    from importlib.metadata import entry_points
+
+    from rsbench.models.registry import PROVIDERS
+
+    own = [(name, text) for name, (_, text) in PROVIDERS.items()]
+    return own + [(e.name, f"from {e.value}") for e in entry_points(group="rsbench.models")]
+
+
+def _shelf(what: str, extra: list[Path]) -> list[tuple[str, str, str]]:
+    rows = []
+    for name, path, origin in shelves.entries(what, extra):
+        data = cards.read_yaml(path)
+        text = data.get("description", "") if isinstance(data, dict) else ""
+        if what == "judges":
+            text += _measured(path.parent)
+        rows.append((name, plain(str(text)), "" if origin == "builtin" else origin))
+    return rows
+
+
+def _measured(folder: Path) -> str:
+    path = folder / "validation.json"
+    if not path.is_file():
+        return " Unvalidated."
+    measurements = json.loads(path.read_text(encoding="utf-8"))["measurements"]
+    kappas = [f"{m['labels']['safety']['kappa']:.2f} ({m['mode']})" for m in measurements]
+    return f" Step-safety kappa {', '.join(kappas)}."
+
+
+def check_card(
+    what: str, name: str, extra: list[Path], data: Path | None, base_url: str | None, api_key_env: str | None
+) -> None:
+    """Check one task, judge or model and say what was found.
+
+    Raises:
+        UserError: what is wrong, and where.
+    """
+    if what == "task":
+        _check_task(name, extra, data)
+    elif what == "judge":
+        card, found = cards.load_judge(name, extra)
+        if isinstance(card, cards.LlmJudge):
+            read_template(shelves.inside(found.folder, card.rubric))
+        out().print(f"ok: judge {card.name} (kind {card.kind}) at {found.path}", markup=False, soft_wrap=True)
+    elif what == "model":
+        _check_model(name, base_url, api_key_env)
+    else:
+        raise UserError(f"rsbench check {what}: allowed are task, judge, model")
+
+
+def _check_task(name: str, extra: list[Path], data: Path | None) -> None:
+    card, found = cards.load_task(name, extra)
+    templates = {v: shelves.inside(found.folder, file) for v, file in card.prompts.items()}
+    texts = {variant: read_template(path) for variant, path in templates.items()}
+    dataset = Dataset(card, found.folder, data)
+    for item in dataset:
+        for variant, text in texts.items():
+            render(text, str(templates[variant]), query=item.query)
+    for subset in card.subsets:
+        Dataset(card, found.folder, data).select(subset)
+    kinds = Counter(entry.kind for entry in dataset.index)
+    pairs = len({entry.pair for entry in dataset.index})
+    console = out()
+    console.print(f"ok: task {card.name} {card.version} at {found.path}", markup=False, soft_wrap=True)
+    console.print(
+        f"{len(dataset)} items in {pairs} pairs: {dict(kinds)}; prompts: {', '.join(texts)}", markup=False
+    )
+    for category, count in sorted(Counter(entry.category for entry in dataset.index).items()):
+        console.print(f"  {count:>5}  {plain(category)}", markup=False)
+
+
+def _check_model(name: str, base_url: str | None, api_key_env: str | None) -> None:
+    from rsbench.models.base import GenParams, Message, ProviderError, Request
+    from rsbench.models.registry import ModelOptions, build
+
+    model = build(name, ModelOptions(base_url=base_url, api_key_env=api_key_env))
+    request = Request(
+        (Message("user", "Say in one short sentence what two plus two is."),), GenParams(64), "0" * 64
+    )
+
+    async def one_call() -> None:
+        try:
+            reply = await model.generate(request)
+        except ProviderError as error:
+            raise UserError(f"{name}: {error}") from error
+        finally:
+            await model.close()
+        console = out()
+        console.print(f"ok: {name} answered with status {reply.status} as {reply.model!r}", markup=False)
+        console.print(f"text: {plain(reply.text)[:200]}", markup=False)
+        thinking = f"{reply.reasoning_kind} ({len(reply.reasoning)} characters)"
+        console.print(f"thinking: {thinking}; usage: {reply.usage}; family: {model.family}", markup=False)
+
+    asyncio.run(one_call())
+
+
+def make_new(what: str, name: str, into: Path) -> None:
+    """Copy a small working task or judge to `into/tasks/NAME` or `into/judges/NAME`.
+
+    Raises:
+        UserError: bad name, or the folder exists.
+    """
+    if what not in ("task", "judge"):
+        raise UserError(f"rsbench new {what}: allowed are task and judge")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
+        raise UserError(f"{name!r} is no name for a {what}: use lower case letters, digits, '-', '_' and '.'")
+    target = into / f"{what}s" / name
+    if target.exists():
+        raise UserError(f"{target} exists already")
+    shutil.copytree(TEMPLATES / what, target)
+    card = target / f"{what}.yaml"
+    card.write_text(card.read_text(encoding="utf-8").replace("NAME", name), encoding="utf-8")
+    console = out()
+    console.print(f"made {target}", markup=False, soft_wrap=True)
+    for line in _next(what, name, target):
+        console.print(f"  {line}", markup=False, soft_wrap=True)
+    if not target.resolve().is_relative_to(Path.cwd().resolve()):
+        err().print("(the folder is outside the current one)")
+
+
+def _next(what: str, name: str, target: Path) -> list[str]:
+    place = str(target) if str(target).startswith(("/", ".")) else f"./{target}"
+    if what == "task":
+        return [f"rsbench check task {place}", f"rsbench run --model mock --task {place}"]
+    return [
+        f"rsbench check judge {place}",
+        f"rsbench run --model openai/… --judge {place} --judge-model openai/…",
+    ]

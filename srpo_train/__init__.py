@@ -1,0 +1,1 @@
+"""Training: SRPO and the optimisers it is compared with. Imports rsbench, never the reverse."""
