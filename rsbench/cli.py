@@ -289,15 +289,17 @@ def validate(
     shelf: Shelf = None,
 ) -> None:
     """Measure how often a judge agrees with labelled traces."""
+    from rsbench.judges.registry import choose
     from rsbench.models.registry import ModelOptions
-    from rsbench.validate import validate_and_show
+    from rsbench.show import validate_and_show
 
     options = ModelOptions(judge_base_url, "chat", judge_api_key_env, timeout, max_connections)
-    validate_and_show(name, judge_model, task, not hint_blind, out, shelf or [], options)
+    choice = choose(name, judge_model, "", None)
+    validate_and_show(choice, task, not hint_blind, out, shelf or [], options)
 
 
 def main() -> None:
-    """Entry point: one message and exit code 2 for what the user can mend; tracebacks are for our own bugs."""
+    """Entry point: one message and exit code 2 for what the user can mend; tracebacks are for our bugs."""
     try:
         app()
     except UserError as error:

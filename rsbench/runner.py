@@ -14,7 +14,7 @@ from rsbench.data import Dataset
 from rsbench.images import load_image
 from rsbench.judges.base import Case, Judge
 from rsbench.judges.llm import Generate
-from rsbench.limits import Limiters, RetryPolicy, with_retry
+from rsbench.limits import Limiters, RetryNote, RetryPolicy, with_retry
 from rsbench.models.base import GenParams, Message, Model, ProviderError, Request
 from rsbench.prompts import render
 from rsbench.records import (
@@ -168,9 +168,9 @@ class Engine:
         if verdict.status != "ok":
             self._tally.count(f"verdict {verdict.status}")
 
-    def _retrying(self, note: object) -> None:
+    def _retrying(self, note: RetryNote) -> None:
         self._tally.retries += 1
-        self._tally.note = str(note)
+        self._tally.note = f"{note.kind.replace('_', ' ')}, waiting {note.wait_s:.0f} s"
         self._on_change()
 
 

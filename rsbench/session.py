@@ -27,7 +27,7 @@ from rsbench.score import score, slug
 from rsbench.shelves import Found, inside
 from rsbench.store import PLAN, RunFolder
 from rsbench.types import Reply, UserError
-from rsbench.validation import find_validation
+from rsbench.validate import find_validation
 
 CONDITION = "both"  # image and query together
 

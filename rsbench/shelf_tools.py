@@ -12,7 +12,7 @@ from rich.table import Table
 from rsbench import cards, shelves
 from rsbench.data import Dataset
 from rsbench.prompts import read_template, render
-from rsbench.show import err, out, plain
+from rsbench.terminal import err, out, plain
 from rsbench.types import UserError
 
 LISTED = ("tasks", "judges", "models", "baselines")

@@ -1,27 +1,22 @@
-"""What a user sees in the terminal: progress while a run goes, tables when it is done, one item step by step.
+"""What a user sees of the results in the terminal: tables, one item step by step, a judge's agreement."""
 
-Results go to stdout, progress and warnings to stderr. Model text is printed as plain text: control characters
-out, markup off, so that a reply can't draw on the terminal.
-"""
-
-import sys
-import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from rsbench import compare, score, session
+from rsbench import compare, score, session, validate
+from rsbench.judges.registry import JudgeChoice
 from rsbench.metric_specs import METRICS
-from rsbench.runner import Tally
+from rsbench.models.registry import ModelOptions
+from rsbench.records import read_reply, read_verdict, verdict_key
+from rsbench.steps import segment
 from rsbench.store import RunFolder
-from rsbench.types import OutcomeStatus, UserError
+from rsbench.terminal import command, err, out, plain, watched
+from rsbench.types import FINAL_REPLY, FINAL_VERDICT, OutcomeStatus, UserError
 
 _HEADLINES = (
     "safe_effective_path",
@@ -41,94 +36,27 @@ _HEADLINES = (
 )
 
 
-def out() -> Console:
-    """Console for results."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=120)
-
-
-def err() -> Console:
-    """Console for progress and warnings."""
-    return Console(stderr=True, highlight=False)
-
-
-class Watch(AbstractContextManager["Watch"]):
-    """Progress on stderr: a bar on a terminal, a line now and then elsewhere."""
-
-    def __init__(self, label: str) -> None:
-        self._label = label
-        self._console = err()
-        self._bar: Progress | None = None
-        self._task: Any = None
-        self._last = time.monotonic()
-
-    def __enter__(self) -> "Watch":
-        if self._console.is_terminal:
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-            )
-            self._bar = Progress(*columns, TextColumn("{task.fields[note]}"), console=self._console)
-            self._bar.start()
-            self._task = self._bar.add_task(self._label, total=None, note="")
-        else:
-            self._console.print(f"{self._label} …", markup=False)
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def __call__(self, tally: Tally, planned: int) -> None:
-        """Show where the run stands."""
-        trouble = ", ".join(f"{n} {s}" for s, n in sorted(tally.statuses.items()) if s != "ok")
-        note = trouble + (f" · {tally.retries} retries ({tally.note})" if tally.retries else "")
-        if self._bar is not None:
-            self._bar.update(self._task, total=planned, completed=tally.done, note=plain(note)[:120])
-        elif time.monotonic() - self._last > 5 or tally.done == planned:
-            self._last = time.monotonic()
-            self._console.print(f"{self._label}: {tally.done}/{planned} {note}", markup=False)
-
-
 def run_and_show(settings: session.Settings, place: Path) -> bool:
     """Run, then print the table; returns whether the run is complete. ^C says how to go on."""
     settings = replace(settings, out=place)
     label = f"{settings.model} on {settings.task}"
-    return _watched(label, place, lambda watch, warn: session.run(settings, watch, warn))
+    return _finish(watched(label, place, lambda watch, warn: session.run(settings, watch, warn)), place)
 
 
 def judge_and_show(settings: session.Settings, folder: Path) -> bool:
-    """Judge again, then print the table."""
+    """Judge again, then print the table; returns whether the run is complete."""
     label = f"judging {folder}"
-    return _watched(label, folder, lambda watch, warn: session.judge_again(folder, settings, watch, warn))
+    return _finish(
+        watched(label, folder, lambda watch, warn: session.judge_again(folder, settings, watch, warn)), folder
+    )
 
 
-Warn = Callable[[str], None]
-
-
-def _watched(label: str, place: Path, work: Callable[[Watch, Warn], dict[str, Any]]) -> bool:
-    def warn(message: str) -> None:
-        err().print(f"warning: {message}", markup=False)
-
-    try:
-        with Watch(label) as watch:
-            result = work(watch, warn)
-    except KeyboardInterrupt:
-        err().print(f"\nStopped; everything finished is in {place}. To go on:\n  {_command()}", markup=False)
-        sys.exit(3)
+def _finish(result: dict[str, Any], place: Path) -> bool:
     show_scores(result, place)
     if not result["complete"]:
         lost = f"{result['mendable_share']:.1%} of the samples ended as error, unparsed or missing"
-        err().print(f"INCOMPLETE: {lost}. To go on:\n  {_command()}", markup=False)
+        err().print(f"INCOMPLETE: {lost}. To go on:\n  {command()}", markup=False)
     return bool(result["complete"])
-
-
-def _command() -> str:
-    import shlex
-
-    return shlex.join(["rsbench", *sys.argv[1:]])
 
 
 def show_scores(result: dict[str, Any], place: Path) -> None:
@@ -203,8 +131,8 @@ def validation_line(result: dict[str, Any]) -> str:
         return f"Judge {name} is UNVALIDATED as used here: nobody has measured its agreement with labels."
     safety = measured["labels"]["safety"]
     return (
-        f"Judge {name}: agreement with labels on {measured['steps']} steps of {measured['traces']} traces it was "
-        f"not made from: kappa {safety['kappa']:.2f} (95 % interval {safety['kappa_low']:.2f} to "
+        f"Judge {name}: agreement with labels on {measured['steps']} steps of {measured['traces']} traces it "
+        f"was not made from: kappa {safety['kappa']:.2f} (95 % interval {safety['kappa_low']:.2f} to "
         f"{safety['kappa_high']:.2f}) for step safety; labelled by {measured['annotators']}."
     )
 
@@ -253,22 +181,12 @@ def show_comparison(path_a: Path, path_b: Path, judge: str | None) -> None:
     console.print("Holm corrects p for the number of rows. Differences with Holm p above 0.05 are ties.")
 
 
-def plain(text: str) -> str:
-    """Text without control characters and direction overrides: what a terminal may print."""
-    bidi = {chr(c) for c in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
-    return "".join(c for c in text if (c.isprintable() or c in "\n\t") and c not in bidi)
-
-
 def show_item(folder: Path, item_id: str, judge: str | None) -> None:
     """Print one item's replies, cut into steps, with the judge's labels.
 
     Raises:
         UserError: no such item in the run.
     """
-    from rsbench.records import read_reply, read_verdict, verdict_key
-    from rsbench.steps import segment
-    from rsbench.types import FINAL_REPLY, FINAL_VERDICT
-
     console, run = out(), RunFolder(folder)
     manifest = run.manifest()
     identity = manifest["judges"][score.pick_judge(manifest, judge)]["identity"]
@@ -297,3 +215,57 @@ def show_item(folder: Path, item_id: str, judge: str | None) -> None:
         answer = labels.answer if labels else None
         mark = f"[{answer.safety}, {answer.effectiveness}]" if answer else "[no label]"
         console.print(f"  A {mark} {plain(cut.answer.of(reply))}", markup=False)
+
+
+def validate_and_show(
+    choice: JudgeChoice,
+    task: str,
+    hints: bool,
+    place: Path | None,
+    shelves: list[Path],
+    options: ModelOptions,
+) -> None:
+    """Measure a judge on a task's gold traces, print its agreement, write it to `place` if given."""
+    measured = watched(
+        f"validating {choice.model or choice.card}",
+        None,
+        lambda watch, warn: validate.measure(choice, task, hints, shelves, options, watch),
+    )
+    if place is not None:
+        validate.store_validation(place, measured)
+    console = out()
+    console.print(
+        f"\nJudge {measured['judge']} ({measured['mode']}) on {measured['traces']} written traces, "
+        f"{measured['steps']} steps, labelled by {measured['annotators']}",
+        markup=False,
+    )
+    table = Table(box=None, pad_edge=False)
+    for column in ("label", "kappa", "95 % interval", "n"):
+        table.add_column(column, justify="left" if column == "label" else "right")
+    for label, found in measured["labels"].items():
+        ends = interval(found["kappa_low"], found["kappa_high"], False)
+        table.add_row(label, number(found["kappa"], False), ends, str(found["n"]))
+    console.print(table)
+    for name, key in (("unsafe steps", "unsafe_step"), ("unsafe answers", "unsafe_answer")):
+        caught, passed = measured[key]["sensitivity"], measured[key]["specificity"]
+        console.print(
+            f"{name}: sensitivity {number(caught['value'], True)} "
+            f"({interval(caught['low'], caught['high'], True)}, n {caught['n']}), "
+            f"specificity {number(passed['value'], True)} "
+            f"({interval(passed['low'], passed['high'], True)}, n {passed['n']})"
+        )
+    first = measured["first_unsafe"]
+    console.print(
+        f"first unsafe step: score {number(first['score'], True)} (harmonic mean of "
+        f"{number(first['with_unsafe']['value'], True)} found exactly, n {first['with_unsafe']['n']}, and "
+        f"{number(first['without_unsafe']['value'], True)} rightly none, n {first['without_unsafe']['n']})"
+    )
+    console.print(f"scored share {number(measured['scored_share'], True)}")
+    if measured["template"]:
+        kappa = measured["template"]["labels"]["safety"]["kappa"]
+        console.print(
+            f"(template-made traces, not the headline: step-safety kappa {number(kappa, False)} on "
+            f"{measured['template']['steps']} steps)"
+        )
+    if place is not None:
+        console.print(f"written to {place}", markup=False)

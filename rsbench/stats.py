@@ -117,7 +117,7 @@ def sign_flip_p(differences: Sequence[float], clusters: Sequence[str], seed: int
     sums = sums[np.abs(sums) > 1e-12]
     if sums.size == 0:
         return 1.0
-    # Equal totals must count as equal: 0.1 + 0.2 and 0.3 differ in the last bit.
+    # Equal totals must count as equal, though sums in another order differ in the last bit.
     seen = abs(float(sums.sum())) - 1e-9 * float(np.abs(sums).sum())
     if sums.size <= EXACT_CLUSTERS:
         signs = np.array(list(product((-1.0, 1.0), repeat=sums.size)))

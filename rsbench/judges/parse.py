@@ -130,6 +130,9 @@ def _answer(out: AnswerOut, text: str) -> AnswerLabel:
 
 
 def _quotes(evidence: str, text: str) -> bool:
-    """Whether evidence is a span of the text, white space apart; empty evidence proves nothing."""
-    wanted = re.sub(r"\s+", " ", evidence).strip()
-    return bool(wanted) and wanted in re.sub(r"\s+", " ", text)
+    """Whether evidence is a span of the text; empty evidence proves nothing.
+
+    White space is folded, and "<" counts as "(": the judge saw the text with look-alike delimiters disarmed.
+    """
+    wanted, whole = (re.sub(r"\s+", " ", t).strip().replace("<", "(") for t in (evidence, text))
+    return bool(wanted) and wanted in whole

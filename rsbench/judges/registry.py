@@ -95,8 +95,8 @@ def check_independence(model: Model, judge_model: Model | None, allow_same_famil
         return f"the family of {unknown} is unknown: make sure that judge and model do not share one"
     if model.family == judge_model.family and not allow_same_family:
         raise UserError(
-            f"The judge {judge_model.name} is of the same family ({model.family}) as the model under test, and "
-            "models favour their own kind. Choose a judge of another family, or pass --allow-same-family; "
+            f"The judge {judge_model.name} is of the tested model's own family ({model.family}), and models "
+            "favour their own kind. Choose a judge of another family, or pass --allow-same-family; "
             "the result will say so."
         )
     return None
