@@ -4,14 +4,16 @@ YAML stays data: no expressions, no inheritance, no tags. Every error is one `Us
 the key, what was found and what is allowed.
 """
 
+import importlib.util
 from collections.abc import Hashable
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from rsbench.shelves import Found, find
+from rsbench.shelves import Found, entries, find, found
 from rsbench.types import UserError
 
 SCHEMA = 1
@@ -64,7 +66,7 @@ class TaskCard(Strict):
     prompts: dict[Name, str]  # variant → template file; `default` is required
     categories: list[str] | None = None  # None: any
     pairs: bool = True  # every pair has one risky and one benign item
-    subsets: dict[Name, list[str]] = Field(default_factory=dict)  # name → pair ids
+    subsets: dict[Name, Annotated[list[str], Field(min_length=1)]] = Field(default_factory=dict)  # → pair ids
     judge: str | None = None  # the judge this task suggests
     headline: str = "safe_effective_path"
 
@@ -121,12 +123,26 @@ JudgeCard = Annotated[LlmJudge | OverlapJudge | MockJudge | PythonJudge, Field(d
 _JUDGE: TypeAdapter[LlmJudge | OverlapJudge | MockJudge | PythonJudge] = TypeAdapter(JudgeCard)
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """Safe loader that refuses a key given twice; YAML's own rule is to keep the last silently."""
+class _PlainData(yaml.SafeLoader):
+    """Safe loader without two more of YAML's features.
+
+    A key given twice is an error (YAML keeps the last silently), and so is an alias (a few lines of them
+    unfold to more text than memory holds).
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            alias: yaml.AliasEvent = self.get_event()  # type: ignore[no-untyped-call]
+            line = alias.start_mark.line + 1 if alias.start_mark else "?"
+            raise yaml.MarkedYAMLError(problem=f"aliases (*{alias.anchor}) are not allowed (line {line})")
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                line = key.start_mark.line + 1
+                raise yaml.MarkedYAMLError(problem=f"a key must be a word (line {line})")
             if key.value in seen:
                 line = key.start_mark.line + 1
                 raise yaml.MarkedYAMLError(problem=f"key {key.value!r} is given twice (line {line})")
@@ -138,27 +154,48 @@ def read_yaml(path: Path) -> Any:
     """Parse one YAML file.
 
     Raises:
-        UserError: unreadable, not YAML, a key given twice.
+        UserError: unreadable, not YAML, a key given twice, an alias, an impossible date.
     """
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_PlainData)  # noqa: S506 - a SafeLoader
+    except (yaml.YAMLError, ValueError, RecursionError, OSError) as error:
         raise UserError(f"{path}: not readable as YAML: {error}") from error
 
 
 def load_task(argument: str, extra: list[Path] | None = None) -> tuple[TaskCard, Found]:
     """Find and check a task card."""
-    return _load("tasks", argument, extra, TypeAdapter(TaskCard))
+    return load("tasks", argument, extra, TypeAdapter(TaskCard))
 
 
 def load_judge(
     argument: str, extra: list[Path] | None = None
 ) -> tuple[LlmJudge | OverlapJudge | MockJudge | PythonJudge, Found]:
-    """Find and check a judge card."""
-    return _load("judges", argument, extra, _JUDGE)
+    """Find and check a judge card; a package's judge (`rsbench.judges`) needs none and has its name."""
+    packaged = {entry.name: entry for entry in entry_points(group="rsbench.judges")}
+    if argument in packaged and argument not in (name for name, _, _ in entries("judges", extra or [])):
+        return _packaged_judge(packaged[argument])
+    return load("judges", argument, extra, _JUDGE)
 
 
-def _load(shelf: str, argument: str, extra: list[Path] | None, adapter: TypeAdapter[T]) -> tuple[T, Found]:
+def _packaged_judge(entry: EntryPoint) -> tuple[PythonJudge, Found]:
+    """The card that a package's judge would have; its hash is that of the module it is written in."""
+    where = f"judge {entry.name!r} of the package {entry.dist.name if entry.dist else '?'}"
+    try:
+        spec = importlib.util.find_spec(entry.module)
+    except ImportError as error:
+        raise UserError(f"{where}: {entry.value!r} can't be imported: {error}") from error
+    if spec is None or not spec.origin:
+        raise UserError(f"{where}: there is no module {entry.module!r}")
+    data = {"schema": 1, "kind": "python", "name": entry.name, "description": "", "python": entry.value}
+    return validated(TypeAdapter(PythonJudge), data, where), found(Path(spec.origin), where)
+
+
+def load(shelf: str, argument: str, extra: list[Path] | None, adapter: TypeAdapter[T]) -> tuple[T, Found]:
+    """Find and check a card of any shelf.
+
+    Raises:
+        UserError: not there, not YAML, of a newer schema, or not what the adapter allows.
+    """
     place = find(shelf, argument, extra or [])
     data = read_yaml(place.path)
     if isinstance(data, dict) and isinstance(data.get("schema"), int) and data["schema"] > SCHEMA:

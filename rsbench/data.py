@@ -106,8 +106,9 @@ class Dataset:
 
     def __init__(self, card: TaskCard, card_folder: Path, data_folder: Path | None = None) -> None:
         self.card = card
-        hub = cache_folder(card.data) if card.data.hub else None
+        hub = cache_folder(card.data) if card.data.hub and data_folder is None else None
         self.folder = (data_folder or hub or card_folder).resolve()
+        self._local = data_folder is not None
         self._selected: frozenset[str] | None = None
         self._hashes: dict[Path, str] = {}  # image files are verified and hashed once, items are read often
         self.index: tuple[IndexEntry, ...] = tuple(self._check())
@@ -116,7 +117,7 @@ class Dataset:
         return len(self.index)
 
     def __iter__(self) -> Iterator[Item]:
-        for where, row in rows(self.card.data, self.folder):
+        for where, row in rows(self.card.data, self.folder, self._local):
             item = self._item(where, row)
             if self._selected is None or item.id in self._selected:
                 yield item
@@ -154,7 +155,8 @@ class Dataset:
     def _check(self) -> Iterator[IndexEntry]:
         seen: dict[str, str] = {}
         kinds: dict[str, list[str]] = {}
-        for where, row in rows(self.card.data, self.folder):
+        places: dict[str, str] = {}
+        for where, row in rows(self.card.data, self.folder, self._local):
             item = self._item(where, row)
             if item.id in seen:
                 raise UserError(f"{where}: id {item.id!r} is already used at {seen[item.id]}")
@@ -165,6 +167,7 @@ class Dataset:
                 )
             seen[item.id] = where
             kinds.setdefault(item.pair, []).append(item.kind)
+            places.setdefault(item.pair, where)
             yield IndexEntry(item.id, item.pair, item.kind, item.category)
         if not seen:
             raise UserError(f"{self.folder}: task {self.card.name!r} has no items")
@@ -172,7 +175,7 @@ class Dataset:
             for pair, found in kinds.items():
                 if sorted(found) != ["benign", "risky"]:
                     raise UserError(
-                        f"{self.folder}: pair {pair!r} has {', '.join(sorted(found))}; "
+                        f"{places[pair]}: pair {pair!r} has {', '.join(sorted(found))}; "
                         "a pair needs exactly one risky and one benign item"
                     )
 

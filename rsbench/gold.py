@@ -6,7 +6,6 @@ ceiling.
 """
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -14,6 +13,7 @@ from typing import Literal
 from pydantic import Field, TypeAdapter
 
 from rsbench.cards import Strict, validated
+from rsbench.sources import json_lines
 from rsbench.steps import segment
 from rsbench.types import Effectiveness, Refusal, Reply, Role, Safety, UserError
 
@@ -95,15 +95,13 @@ def read_gold(path: Path, items: frozenset[str]) -> list[Trace]:
         raise UserError(f"{path}: this task has no gold traces, so no judge can be validated on it")
     adapter = TypeAdapter(TraceGold)
     traces = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        where = f"{path}:{number}"
-        try:
-            data = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{where}: not JSON ({error.msg})") from error
-        traces.append(_trace(validated(adapter, data, where), where, items))
-    if len({t.id for t in traces}) != len(traces):
-        raise UserError(f"{path}: a trace id is used twice")
+    seen: dict[str, str] = {}
+    for where, data in json_lines(path):
+        trace = _trace(validated(adapter, data, where), where, items)
+        if trace.id in seen:
+            raise UserError(f"{where}: trace id {trace.id!r} is already used at {seen[trace.id]}")
+        seen[trace.id] = where
+        traces.append(trace)
     return traces
 
 
@@ -116,6 +114,12 @@ def _trace(gold: TraceGold, where: str, items: frozenset[str]) -> Trace:
         if len(labels.steps) != n_steps:
             found = f"{labels.annotator} labelled {len(labels.steps)}"
             raise UserError(f"{where}: trace {gold.id!r} has {n_steps} steps, but {found}")
+        for number, step in enumerate(labels.steps, 1):
+            if any(not 1 <= n < number for n in step.corrects):
+                raise UserError(
+                    f"{where}: trace {gold.id!r}, step {number} of {labels.annotator}: corrects "
+                    f"{step.corrects}; allowed are numbers of earlier steps"
+                )
     every = gold.labels
     return Trace(
         id=gold.id,

@@ -63,11 +63,12 @@ def load_image(path: Path) -> EncodedImage:
 
     allowed = ", ".join(FORMATS)
     try:
+        size = path.stat().st_size  # before reading: the file may be larger than memory
+        if size > MAX_BYTES:
+            raise UserError(f"{path}: {size:,} bytes; at most {MAX_BYTES:,} are sent. Scale the image down.")
         data = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: can't read the image ({error.strerror})") from error
-    if len(data) > MAX_BYTES:
-        raise UserError(f"{path}: {len(data):,} bytes; at most {MAX_BYTES:,} are sent. Scale the image down.")
     try:
         with Image.open(io.BytesIO(data), formats=list(FORMATS)) as image:
             width, height = image.size

@@ -18,7 +18,8 @@ SCHEMA = 1
 def digest(*parts: object) -> str:
     """sha256 (hex) over the canonical JSON of its arguments."""
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    # A model's text may hold half a surrogate pair, which UTF-8 can't.
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
 
 
 def reply_key(item: Item, prompt: str, model: dict[str, str], params: GenParams, sample: int) -> str:

@@ -10,12 +10,15 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rsbench.budget import Budget, CapReached, Caps
 from rsbench.data import Dataset
 from rsbench.images import load_image
 from rsbench.judges.base import Case, Judge
 from rsbench.judges.llm import Generate
 from rsbench.limits import Limiters, RetryNote, RetryPolicy, with_retry
 from rsbench.models.base import GenParams, Message, Model, ProviderError, Request
+from rsbench.models.cards import ModelCard, Prices
+from rsbench.pacing import Pace
 from rsbench.prompts import render
 from rsbench.records import (
     read_reply,
@@ -24,13 +27,12 @@ from rsbench.records import (
     verdict_key,
     verdict_record,
 )
+from rsbench.shelves import Found
 from rsbench.steps import segment
 from rsbench.store import Records, RunFolder
 from rsbench.types import FINAL_REPLY, FINAL_VERDICT, Item, Reply, UserError, Verdict
 
-JUDGED = frozenset(
-    {"ok", "truncated"}
-)  # replies with words to judge; the other statuses speak for themselves
+JUDGED = frozenset({"ok", "truncated"})  # replies with words to judge; other statuses speak for themselves
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,11 @@ class Sample:
     prompt: str
     key: str
 
+    def request(self, params: GenParams) -> Request:
+        """The call; reads the item's images."""
+        images = tuple(load_image(image.path) for image in self.item.images)
+        return Request((Message("user", self.prompt, images),), params, self.key, None, self.item)
+
 
 @dataclass
 class Tally:
@@ -90,20 +97,39 @@ class Engine:
         policy: RetryPolicy,
         tally: Tally,
         on_change: Callable[[], None] = lambda: None,
+        budget: Budget | None = None,
     ) -> None:
         self._limiters = limiters
         self._policy = policy
         self._tally = tally
         self._on_change = on_change
+        self.budget = budget or Budget(Caps())
+        self.stopped = ""  # by which cap
+        self._prices: dict[str, Prices | None] = {}
+        self._paces: dict[str, Pace] = {}  # by model: providers limit each of an account's models by itself
+
+    def keep_pace(self, model: Model, carded: tuple[ModelCard, Found] | None) -> None:
+        """Hold a model to the requests and tokens per minute that its card states."""
+        rates = (carded[0].requests_per_minute, carded[0].tokens_per_minute) if carded else (None, None)
+        if rates != (None, None):
+            self._paces[model.name] = Pace(*rates)
+
+    def price(self, model: Model, prices: Prices | None) -> None:
+        """Count a model's tokens at these prices; None: they cost what nobody knows."""
+        self._prices[model.name] = prices
 
     def around(self, model: Model) -> Generate:
         """A model's call with the account's limiter and the retry layer around it."""
-        limiter = self._limiters.of(model.account)
+        limiter, pace = self._limiters.of(model.account), self._paces.get(model.name)
+        prices = self._prices.get(model.name)
+
+        async def attempt(request: Request) -> Reply:
+            self._tally.calls += 1
+            return await (pace.run(request, model.generate) if pace else model.generate(request))
 
         async def call(request: Request) -> Reply:
             async def once() -> Reply:
-                self._tally.calls += 1
-                return await model.generate(request)
+                return await self.budget.run(request, prices, attempt)
 
             reply, _ = await with_retry(once, limiter, self._policy, key=request.key, on_retry=self._retrying)
             return reply
@@ -115,6 +141,8 @@ class Engine:
     ) -> None:
         """Generate (unless `model` is None) and judge what has no final record yet.
 
+        At a cap the calls in flight are finished, and `stopped` says which it was.
+
         Raises:
             UserError: a fatal provider error, a full disk; what was finished is on disk.
         """
@@ -125,9 +153,13 @@ class Engine:
 
         async def worker() -> None:
             for sample in samples:
-                reply = await self._reply(sample, plan, replies, generate)
-                if reply is not None and reply.status in JUDGED:
-                    await self._verdict(sample, reply, judge, hints, verdicts)
+                try:
+                    reply = await self._reply(sample, plan, replies, generate)
+                    if reply is not None and reply.status in JUDGED:
+                        await self._verdict(sample, reply, judge, hints, verdicts)
+                except CapReached as reached:
+                    self.stopped = str(reached)
+                    return
                 self._tally.done += 1
                 self._on_change()
 
@@ -145,9 +177,7 @@ class Engine:
             self._tally.reused += 1
             return read_reply(record) if record else None
         try:
-            images = tuple(load_image(image.path) for image in sample.item.images)
-            messages = (Message("user", sample.prompt, images),)
-            reply = await generate(Request(messages, plan.params, sample.key, None, sample.item))
+            reply = await generate(sample.request(plan.params))
         except ProviderError as error:
             reply = Reply("error", error=_stop_if_fatal(error))
         replies.append(reply_record(sample.key, sample.item.id, sample.number, reply))
@@ -164,7 +194,8 @@ class Engine:
             verdict = await judge.judge(Case(sample.item, reply, segment(reply), key, hints))
         except ProviderError as error:
             verdict = Verdict("error", error=_stop_if_fatal(error))
-        verdicts.append(verdict_record(key, sample.item.id, sample.number, judge.name, sample.key, verdict))
+        name = judge_name(judge, hints)
+        verdicts.append(verdict_record(key, sample.item.id, sample.number, name, sample.key, verdict))
         if verdict.status != "ok":
             self._tally.count(f"verdict {verdict.status}")
 
@@ -174,8 +205,13 @@ class Engine:
         self._on_change()
 
 
+def judge_name(judge: Judge, hints: bool) -> str:
+    """A judge's name in a run: with or without hints it is another instrument, with scores of its own."""
+    return judge.name if hints else f"{judge.name}-hint-blind"
+
+
 def judge_identity(judge: Judge, hints: bool) -> dict[str, str]:
-    """A judge's identity as its verdict keys hold it: with or without hints it is another instrument."""
+    """A judge's identity as its verdict keys hold it."""
     return {**judge.identity(), "hints": "yes" if hints else "no"}
 
 

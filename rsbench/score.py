@@ -22,13 +22,24 @@ def score(folder: RunFolder, judge: str | None = None) -> dict[str, Any]:
     """Score one judge's verdicts and write the file.
 
     Raises:
+        UserError: as `compute`; or the folder can't be written.
+    """
+    result = compute(folder, judge)
+    folder.write(f"scores/{slug(result['meta']['judge']['name'])}.json", result)
+    return result
+
+
+def compute(folder: RunFolder, judge: str | None = None) -> dict[str, Any]:
+    """The scores of one judge's verdicts.
+
+    Raises:
         UserError: no such judge in this run, or several and none named.
     """
     manifest = folder.manifest()
     name = pick_judge(manifest, judge)
     counted = list(outcomes(folder, name))
     identity = manifest["identity"]
-    result: dict[str, Any] = {
+    return {
         "schema": SCHEMA,
         "meta": {
             "task": identity["task"],
@@ -45,8 +56,6 @@ def score(folder: RunFolder, judge: str | None = None) -> dict[str, Any]:
         "judge_validation": manifest["judges"][name]["validation"],
         **score_outcomes(counted, SEED),
     }
-    folder.write(f"scores/{slug(name)}.json", result)
-    return result
 
 
 def pick_judge(manifest: dict[str, Any], judge: str | None) -> str:

@@ -8,103 +8,100 @@ import dataclasses
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rsbench import cards, manifest, steps
+from rsbench import cards
+from rsbench.budget import Budget, Caller, Callers, CapReached, is_paid, prices_of, spent
 from rsbench.data import Dataset
+from rsbench.forecast import Ask, forecast
+from rsbench.identity import identity, judge_entry, plan_lines, rebuild_settings, resume
+from rsbench.importing import ImportedModel
 from rsbench.judges import registry as judges
 from rsbench.judges.base import Judge
 from rsbench.limits import Limiters, RetryPolicy
 from rsbench.models import registry as models
 from rsbench.models.base import GenParams, Model, Request
+from rsbench.models.cards import card_for
 from rsbench.prompts import read_template
-from rsbench.records import digest
-from rsbench.runner import Engine, Plan, Tally, judge_identity
-from rsbench.score import score, slug
+from rsbench.runner import Engine, Plan, Tally, judge_name
+from rsbench.score import score
+from rsbench.settings import Settings, default_out
 from rsbench.shelves import Found, inside
-from rsbench.store import PLAN, RunFolder
-from rsbench.types import Reply, UserError
-from rsbench.validate import find_validation
-
-CONDITION = "both"  # image and query together
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the user asked for, as the command line gave it."""
-
-    model: str = "tiny"
-    task: str = "rsbench"
-    judge: str | None = None
-    judge_model: str | None = None
-    out: Path | None = None
-    data: Path | None = None
-    prompt: str = "default"
-    subset: str | None = None
-    limit: int | None = None
-    seed: int = 0
-    samples: int = 1
-    params: GenParams = GenParams()
-    hints: bool = True
-    shelves: tuple[Path, ...] = ()
-    model_options: models.ModelOptions = models.ModelOptions()
-    judge_options: models.ModelOptions = models.ModelOptions()
-    max_attempts: int = 6
-    allow_change: bool = False
-    allow_same_family: bool = False
-
+from rsbench.spending import MODEL, Account
+from rsbench.store import MANIFEST, PLAN, RunFolder
+from rsbench.types import FINAL_REPLY, Reply, UserError
 
 Watch = Callable[[Tally, int], None]  # called after each change with the tally and the number planned
 
 
-def default_out(settings: Settings) -> Path:
-    """Run folder when none is named: the same settings find the same folder, so a repeat resumes."""
-    name = f"{slug(settings.model)}-{slug(Path(settings.task).stem)}"
-    if settings.subset:
-        name += f"-{slug(settings.subset)}"
-    return Path("runs") / name
+def run(
+    settings: Settings,
+    watch: Watch,
+    warn: Callable[[str], None],
+    ask: Ask,
+    imported: ImportedModel | None = None,
+) -> dict[str, Any] | None:
+    """Generate (unless the replies are imported), judge and score; returns the scores.
 
-
-def run(settings: Settings, watch: Watch, warn: Callable[[str], None]) -> dict[str, Any]:
-    """Generate, judge and score; returns the scores.
+    None if `ask` did not want to go on: then nothing was called and nothing written.
 
     Raises:
         UserError: anything the user can mend.
+        CapReached: a cap on the spending left no room for the next call; what was finished is kept.
     """
     card, found = cards.load_task(settings.task, list(settings.shelves))
+    carded = card_for(settings.model)
     choice = judges.choose(settings.judge, settings.judge_model, settings.model, card.judge)
-    model = models.build(settings.model, settings.model_options)
+    model = imported or models.build(settings.model, settings.model_options)
     plan = make_plan(card, found, settings, model.identity())
+    records = imported.records(plan) if imported else []
     engine, tally = _engine(settings, watch, len(plan))
+    engine.keep_pace(model, carded)
     judge, judge_model = _judge(choice, settings, engine)
-    warning = judges.check_independence(model, judge_model, settings.allow_same_family)
-    if warning:
-        warn(warning)
+    _check_judge(judge, judge_model, model, plan, settings, warn)
     out = settings.out or default_out(settings)
+    generating = None if imported else model
+    engine.price(model, prices_of(settings.model))
+    callers = _callers(generating, judge, judge_model, choice, settings)
+    if not ask(is_paid(callers), partial(forecast, plan, out, judge, settings.hints, callers)):
+        return None
     with RunFolder(out).locked() as folder:
-        identity = _identity(card, found, settings, plan, model)
-        stored = _resume(folder, identity, {"task": found}, settings, judge, warn)
-        stored["mock"] = model.name.partition("/")[0] == "mock"
-        stored["settings"] = _rebuild_settings(settings)
-        stored["judges"][judge.name] = _judge_entry(choice, judge, judge_model, model, settings)
-        folder.write_text(PLAN, _plan_lines(plan))
-        _execute(folder, stored, engine, tally, plan, model, judge, settings)
-        return score(folder, judge.name)
+        used = {"task": found} | ({"model": carded[1]} if carded else {})
+        stored = resume(folder, identity(card, found, settings, plan, model), used, settings, judge, warn)
+        stored["mock"] = models.is_mock(model)
+        stored["settings"] = rebuild_settings(settings)
+        entry = judge_entry(choice, judge, judge_model, model, settings)
+        folder.write_text(PLAN, plan_lines(plan))
+        if records:
+            _store(records, folder)
+        _execute(folder, stored, entry, engine, tally, plan, generating, judge, settings, callers)
+        return score(folder, judge_name(judge, settings.hints))
+
+
+def _store(records: list[dict[str, Any]], folder: RunFolder) -> None:
+    """Put imported replies where generated ones would be."""
+    replies = folder.replies(FINAL_REPLY).open()
+    try:
+        for record in records:
+            if not replies.done(record["key"]):
+                replies.append(record)
+    finally:
+        replies.close()
 
 
 def judge_again(
-    folder_path: Path, settings: Settings, watch: Watch, warn: Callable[[str], None]
-) -> dict[str, Any]:
-    """Another judge on the replies of a finished run; no reply is generated.
+    folder_path: Path, settings: Settings, watch: Watch, warn: Callable[[str], None], ask: Ask
+) -> dict[str, Any] | None:
+    """Another judge on the replies of a finished run; no reply is generated. None: as for `run`.
 
     Raises:
         UserError: as `run`; also if task or data have changed since the run.
     """
+    stored = RunFolder(folder_path).manifest()  # before the lock: a mistyped name makes no folder
     with RunFolder(folder_path).locked() as folder:
-        stored = folder.manifest()
         old = stored["settings"]
         settings = dataclasses.replace(
             settings,
@@ -117,18 +114,19 @@ def judge_again(
         card, found = cards.load_task(settings.task)
         model_identity = {k: v for k, v in stored["identity"]["model"].items() if k != "name"}
         plan = make_plan(card, found, settings, model_identity)
-        if _plan_lines(plan) != (folder.path / PLAN).read_text(encoding="utf-8"):
+        if plan_lines(plan) != (folder.path / PLAN).read_text(encoding="utf-8"):
             raise UserError(f"{folder_path}: the task or its data has changed since this run; run it anew")
         choice = judges.choose(settings.judge, settings.judge_model, settings.model, card.judge)
         engine, tally = _engine(settings, watch, len(plan))
         judge, judge_model = _judge(choice, settings, engine)
         model = _Past(settings.model, stored["identity"]["family"], model_identity)
-        warning = judges.check_independence(model, judge_model, settings.allow_same_family)
-        if warning:
-            warn(warning)
-        stored["judges"][judge.name] = _judge_entry(choice, judge, judge_model, model, settings)
-        _execute(folder, stored, engine, tally, plan, None, judge, settings)
-        return score(folder, judge.name)
+        _check_judge(judge, judge_model, model, plan, settings, warn)
+        callers = _callers(None, judge, judge_model, choice, settings)
+        if not ask(is_paid(callers), partial(forecast, plan, folder_path, judge, settings.hints, callers)):
+            return None
+        entry = judge_entry(choice, judge, judge_model, model, settings)
+        _execute(folder, stored, entry, engine, tally, plan, None, judge, settings, callers)
+        return score(folder, judge_name(judge, settings.hints))
 
 
 def make_plan(card: cards.TaskCard, found: Found, settings: Settings, model: dict[str, str]) -> Plan:
@@ -169,7 +167,7 @@ def _engine(settings: Settings, watch: Watch, planned: int) -> tuple[Engine, Tal
     tally = Tally()
     limiters = Limiters(settings.model_options.max_connections)
     policy = RetryPolicy(max_attempts=settings.max_attempts)
-    return Engine(limiters, policy, tally, lambda: watch(tally, planned)), tally
+    return Engine(limiters, policy, tally, lambda: watch(tally, planned), Budget(settings.caps)), tally
 
 
 def _judge(choice: judges.JudgeChoice, settings: Settings, engine: Engine) -> tuple[Judge, Model | None]:
@@ -177,100 +175,74 @@ def _judge(choice: judges.JudgeChoice, settings: Settings, engine: Engine) -> tu
 
     def make(name: str) -> Model:
         made.append(models.build(name, settings.judge_options))
+        engine.keep_pace(made[-1], card_for(name))
+        engine.price(made[-1], prices_of(name))
         return made[-1]
 
     judge = judges.build(choice, list(settings.shelves), make, engine.around)
     return judge, made[0] if made else None
 
 
-def _identity(
-    card: cards.TaskCard, found: Found, settings: Settings, plan: Plan, model: Model
-) -> dict[str, Any]:
-    return {
-        "task": {"name": card.name, "version": card.version, "sha256": found.sha256},
-        "prompt": {"variant": settings.prompt, "sha256": digest(plan.template)},
-        "data": digest([item.hash for item in plan.dataset]),
-        "condition": CONDITION,
-        "segmenter": f"{steps.SEGMENTER}/{steps.VERSION}",
-        "samples": settings.samples,
-        "model": {"name": model.name, **model.identity()},
-        "family": model.family,
-        "parameters": dataclasses.asdict(settings.params),
-    }
-
-
-def _rebuild_settings(settings: Settings) -> dict[str, Any]:
-    """What `rsbench judge` needs to plan the same samples again."""
-    data = str(settings.data.resolve()) if settings.data else None
-    fields = ("prompt", "subset", "limit", "seed", "samples")
-    return {"data": data, **{name: getattr(settings, name) for name in fields}}
-
-
-def _judge_entry(
-    choice: judges.JudgeChoice, judge: Judge, judge_model: Model | None, model: Model, settings: Settings
-) -> dict[str, Any]:
-    card, found = cards.load_judge(choice.card, list(settings.shelves))
-    identity = judge_identity(judge, settings.hints)
-    same = judge_model is not None and judge_model.family is not None and judge_model.family == model.family
-    return {
-        "card": manifest.card_entry(found),
-        "kind": card.kind,
-        "identity": identity,
-        "same_family": same,
-        "mock": card.kind == "mock",
-        "validation": find_validation(found.folder, identity),
-    }
-
-
-def _resume(
-    folder: RunFolder,
-    identity: dict[str, Any],
-    found: dict[str, Found],
-    settings: Settings,
+def _callers(
+    model: Model | None,
     judge: Judge,
+    judge_model: Model | None,
+    choice: judges.JudgeChoice,
+    settings: Settings,
+) -> dict[str, Caller]:
+    """Who makes calls in this session, at which prices.
+
+    Raises:
+        UserError: a cap on the cost, and no prices.
+    """
+    callers: dict[str, Caller] = {}
+    if model is not None:
+        callers[MODEL] = Caller.of(model, settings.model)
+    if judge_model is not None and choice.model is not None:
+        callers[judge_name(judge, settings.hints)] = Caller.of(judge_model, choice.model)
+    for who, caller in callers.items():
+        settings.caps.check_priced(who, spent(0, 0, 0, caller.prices))
+    return callers
+
+
+def _check_judge(
+    judge: Judge,
+    judge_model: Model | None,
+    model: Model,
+    plan: Plan,
+    settings: Settings,
     warn: Callable[[str], None],
-) -> dict[str, Any]:
-    """The manifest to go on with: a fresh one, or the old one after its identity was checked."""
-    old = folder.manifest_or_none()
-    if old is None:
-        return manifest.fresh(identity, found, datetime.now(UTC).isoformat(timespec="seconds"))
-    before = {**old["identity"], "judge": {name: j["identity"] for name, j in old["judges"].items()}}
-    now = {**identity, "judge": {**before["judge"], judge.name: judge_identity(judge, settings.hints)}}
-    for line in manifest.check_unchanged(before, now, folder.path, settings.allow_change):
-        warn(f"changed since the run began: {line}")
-    cards_now = {name: manifest.card_entry(f) for name, f in found.items()}
-    return {**old, "identity": identity, "cards": cards_now}
-
-
-def _plan_lines(plan: Plan) -> str:
-    lines = []
-    for sample in plan:
-        item = sample.item
-        row = {
-            "item": item.id,
-            "sample": sample.number,
-            "key": sample.key,
-            "pair": item.pair,
-            "kind": item.kind,
-            "category": item.category,
-            "item_hash": item.hash,
-        }
-        lines.append(json.dumps(row, ensure_ascii=False))
-    return "\n".join(lines) + "\n"
+) -> None:
+    """Refuse a judge that may not, or can't, judge these replies, before they are paid for."""
+    if warning := judges.check_independence(model, judge_model, settings.allow_same_family):
+        warn(warning)
+    if not judge.needs_reference:
+        return
+    lacking = next((item.id for item in plan.dataset if item.reference is None), None)
+    if lacking is not None or not settings.hints:
+        why = f"item {lacking!r} has none" if settings.hints else "--hint-blind hides it"
+        raise UserError(f"The judge {judge.name} needs the reference path, but {why}; choose another --judge")
 
 
 def _execute(
     folder: RunFolder,
     stored: dict[str, Any],
+    entry: dict[str, Any],
     engine: Engine,
     tally: Tally,
     plan: Plan,
     model: Model | None,
     judge: Judge,
     settings: Settings,
+    callers: Callers,
 ) -> None:
     """Run the plan; whatever happens, the session is noted in the manifest."""
-    folder.write("manifest.json", stored)
+    name = judge_name(judge, settings.hints)
+    account = Account(folder, stored, callers)
+    settings.caps.check_priced("calls made earlier in this folder", account.before)
+    engine.budget.begin(account.before)
+    stored["judges"][name] = entry
+    folder.write(MANIFEST, stored)
     began, clock = datetime.now(UTC), time.monotonic()
     accounts = {m for m in (model.account if model else None, judge.account) if m}
     connections = settings.model_options.max_connections
@@ -286,14 +258,29 @@ def _execute(
 
     try:
         asyncio.run(work())
+    except UserError:
+        if not _has_judged(folder, name):  # a mistyped judge would stay a judge of this run for ever
+            del stored["judges"][name]
+        raise
     finally:
-        stored["sessions"].append(
-            {
-                "started": began.isoformat(timespec="seconds"),
-                "seconds": round(time.monotonic() - clock, 3),
-                "calls": tally.calls,
-                "retries": tally.retries,
-                "statuses": tally.statuses,
-            }
-        )
-        folder.write("manifest.json", stored)
+        session = {
+            "started": began.isoformat(timespec="seconds"),
+            "seconds": round(time.monotonic() - clock, 3),
+            "calls": tally.calls,
+            "retries": tally.retries,
+            "statuses": tally.statuses,
+            **account.close(engine.budget.here, stored),
+        }
+        stored["sessions"].append(session)
+        folder.write(MANIFEST, stored)
+    if engine.stopped:
+        raise CapReached(engine.stopped)
+
+
+def _has_judged(folder: RunFolder, name: str) -> bool:
+    path = folder.path / "verdicts.jsonl"
+    if not path.exists():
+        return False
+    written = f'"judge":{json.dumps(name)},'  # searched as text: after a failure the file may be damaged
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        return any(written in line for line in lines)

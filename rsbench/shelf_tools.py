@@ -1,17 +1,20 @@
 """`rsbench list`, `check` and `new`: look at the shelves, check what lies there, add to them."""
 
-import asyncio
 import json
 import re
 import shutil
 from collections import Counter
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from rich.table import Table
 
 from rsbench import cards, shelves
 from rsbench.data import Dataset
+from rsbench.judges.llm import read_rubric
+from rsbench.model_check import check_model
 from rsbench.prompts import read_template, render
+from rsbench.rows import check_row
 from rsbench.terminal import err, out, plain
 from rsbench.types import UserError
 
@@ -37,12 +40,14 @@ def show_list(what: str, extra: list[Path]) -> None:
 
 
 def _models() -> list[tuple[str, str]]:
-    from importlib.metadata import entry_points
-
     from rsbench.models.registry import PROVIDERS
 
-    own = [(name, text) for name, (_, text) in PROVIDERS.items()]
-    return own + [(e.name, f"from {e.value}") for e in entry_points(group="rsbench.models")]
+    return [(name, text) for name, (_, text) in PROVIDERS.items()] + _packaged("models")
+
+
+def _packaged(what: str) -> list[tuple[str, str]]:
+    """What installed packages add by entry points."""
+    return [(e.name, f"from {e.value}") for e in entry_points(group=f"rsbench.{what}")]
 
 
 def _shelf(what: str, extra: list[Path]) -> list[tuple[str, str, str]]:
@@ -53,7 +58,7 @@ def _shelf(what: str, extra: list[Path]) -> list[tuple[str, str, str]]:
         if what == "judges":
             text += _measured(path.parent)
         rows.append((name, plain(str(text)), "" if origin == "builtin" else origin))
-    return rows
+    return rows + [(name, text, "") for name, text in _packaged(what)]
 
 
 def _measured(folder: Path) -> str:
@@ -78,16 +83,22 @@ def check_card(
     elif what == "judge":
         card, found = cards.load_judge(name, extra)
         if isinstance(card, cards.LlmJudge):
-            read_template(shelves.inside(found.folder, card.rubric))
+            read_rubric(shelves.inside(found.folder, card.rubric))
         out().print(f"ok: judge {card.name} (kind {card.kind}) at {found.path}", markup=False, soft_wrap=True)
     elif what == "model":
-        _check_model(name, base_url, api_key_env)
+        check_model(name, base_url, api_key_env)
+    elif what == "row":
+        row = check_row(Path(name))
+        text = f"ok: {row.name} ({row.standing}), recomputed from {row.labels.samples} samples"
+        out().print(text, markup=False, soft_wrap=True)
     else:
-        raise UserError(f"rsbench check {what}: allowed are task, judge, model")
+        raise UserError(f"rsbench check {what}: allowed are task, judge, model, row")
 
 
 def _check_task(name: str, extra: list[Path], data: Path | None) -> None:
     card, found = cards.load_task(name, extra)
+    if card.judge is not None:
+        cards.load_judge(card.judge, extra)
     templates = {v: shelves.inside(found.folder, file) for v, file in card.prompts.items()}
     texts = {variant: read_template(path) for variant, path in templates.items()}
     dataset = Dataset(card, found.folder, data)
@@ -105,31 +116,6 @@ def _check_task(name: str, extra: list[Path], data: Path | None) -> None:
     )
     for category, count in sorted(Counter(entry.category for entry in dataset.index).items()):
         console.print(f"  {count:>5}  {plain(category)}", markup=False)
-
-
-def _check_model(name: str, base_url: str | None, api_key_env: str | None) -> None:
-    from rsbench.models.base import GenParams, Message, ProviderError, Request
-    from rsbench.models.registry import ModelOptions, build
-
-    model = build(name, ModelOptions(base_url=base_url, api_key_env=api_key_env))
-    request = Request(
-        (Message("user", "Say in one short sentence what two plus two is."),), GenParams(64), "0" * 64
-    )
-
-    async def one_call() -> None:
-        try:
-            reply = await model.generate(request)
-        except ProviderError as error:
-            raise UserError(f"{name}: {error}") from error
-        finally:
-            await model.close()
-        console = out()
-        console.print(f"ok: {name} answered with status {reply.status} as {reply.model!r}", markup=False)
-        console.print(f"text: {plain(reply.text)[:200]}", markup=False)
-        thinking = f"{reply.reasoning_kind} ({len(reply.reasoning)} characters)"
-        console.print(f"thinking: {thinking}; usage: {reply.usage}; family: {model.family}", markup=False)
-
-    asyncio.run(one_call())
 
 
 def make_new(what: str, name: str, into: Path) -> None:

@@ -93,9 +93,12 @@ def inside(folder: Path, relative: str) -> Path:
     """Resolve a file name written in a card; it must stay inside the card's folder.
 
     Raises:
-        UserError: the name is absolute or leads out of the folder.
+        UserError: the name is absolute, leads out of the folder, or can't be a file name.
     """
-    path = (folder / relative).resolve()
+    try:
+        path = (folder / relative).resolve()
+    except (ValueError, RuntimeError) as error:  # a null byte, a loop of symbolic links
+        raise UserError(f"{relative!r} is no file name ({error})") from error
     if not path.is_relative_to(folder.resolve()):
         raise UserError(f"{relative!r} leads out of {folder}; files of a card must lie in its folder")
     return path

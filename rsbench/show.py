@@ -1,5 +1,7 @@
 """What a user sees of the results in the terminal: tables, one item step by step, a judge's agreement."""
 
+import shlex
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -8,14 +10,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rsbench import compare, score, session, validate
-from rsbench.judges.registry import JudgeChoice
+from rsbench import compare, score, session
+from rsbench.forecast import Ask, Forecast
+from rsbench.importing import ImportedModel
 from rsbench.metric_specs import METRICS
-from rsbench.models.registry import ModelOptions
 from rsbench.records import read_reply, read_verdict, verdict_key
+from rsbench.settings import Settings
+from rsbench.show_judge import validation_line
+from rsbench.spending import spending_lines
 from rsbench.steps import segment
 from rsbench.store import RunFolder
-from rsbench.terminal import command, err, out, plain, watched
+from rsbench.terminal import Watch, command, err, interval, number, out, plain, watched
 from rsbench.types import FINAL_REPLY, FINAL_VERDICT, OutcomeStatus, UserError
 
 _HEADLINES = (
@@ -36,27 +41,63 @@ _HEADLINES = (
 )
 
 
-def run_and_show(settings: session.Settings, place: Path) -> bool:
+def run_and_show(settings: Settings, place: Path, imported: ImportedModel | None = None) -> bool:
     """Run, then print the table; returns whether the run is complete. ^C says how to go on."""
-    settings = replace(settings, out=place)
-    label = f"{settings.model} on {settings.task}"
-    return _finish(watched(label, place, lambda watch, warn: session.run(settings, watch, warn)), place)
+    settings, label = replace(settings, out=place), f"{settings.model} on {settings.task}"
+    result = watched(
+        label,
+        place,
+        lambda watch, warn: session.run(settings, watch, warn, _ask(watch, settings), imported),
+    )
+    return _finish(result, place)
 
 
-def judge_and_show(settings: session.Settings, folder: Path) -> bool:
+def judge_and_show(settings: Settings, folder: Path) -> bool:
     """Judge again, then print the table; returns whether the run is complete."""
     label = f"judging {folder}"
-    return _finish(
-        watched(label, folder, lambda watch, warn: session.judge_again(folder, settings, watch, warn)), folder
+    result = watched(
+        label,
+        folder,
+        lambda watch, warn: session.judge_again(folder, settings, watch, warn, _ask(watch, settings)),
     )
+    return _finish(result, folder)
 
 
-def _finish(result: dict[str, Any], place: Path) -> bool:
+def _ask(watch: Watch, settings: Settings) -> Ask:
+    """What a session does with its forecast: print it and stop, or ask before money is spent."""
+
+    def ask(paid: bool, count: Callable[[], Forecast]) -> bool:
+        if settings.dry_run:
+            out().print(count().text(), markup=False, soft_wrap=True)
+        elif paid:
+            watch.confirm(count().text(), settings.yes)
+        return not settings.dry_run
+
+    return ask
+
+
+def _finish(result: dict[str, Any] | None, place: Path) -> bool:
+    if result is None:
+        return True  # a dry run
     show_scores(result, place)
     if not result["complete"]:
         lost = f"{result['mendable_share']:.1%} of the samples ended as error, unparsed or missing"
-        err().print(f"INCOMPLETE: {lost}. To go on:\n  {command()}", markup=False)
+        # Not wrapped: a wrapped command can't be pasted.
+        err().print(f"INCOMPLETE: {lost}. {_way_on(result, place)}", markup=False, soft_wrap=True)
     return bool(result["complete"])
+
+
+def _way_on(result: dict[str, Any], place: Path) -> str:
+    """What may mend an incomplete run."""
+    counts, ways = result["counts"], []
+    if counts["missing"] and result["meta"]["model"].get("provider") == "import":
+        ways.append("Samples without a line stay missing: complete the file, import it into a new folder.")
+    else:
+        ways.append(f"To ask again for these:\n  {command()}")
+    if counts["unparsed"]:
+        again = shlex.join(["rsbench", "judge", str(place), "--judge"])
+        ways.append(f"If verdicts stay unparsed, take a judge that keeps to the form:\n  {again} ANOTHER")
+    return "\n".join(ways)
 
 
 def show_scores(result: dict[str, Any], place: Path) -> None:
@@ -97,18 +138,6 @@ def _row(table: Table, key: str, estimate: dict[str, Any] | None) -> None:
     )
 
 
-def number(value: float | None, share: bool) -> str:
-    """A share in percent, any other number as it is; a dash for what is undefined."""
-    if value is None:
-        return "–"
-    return f"{value:.1%}" if share else f"{value:.2f}"
-
-
-def interval(low: float | None, high: float | None, share: bool) -> str:
-    """Two ends, or a dash."""
-    return "–" if low is None or high is None else f"{number(low, share)} to {number(high, share)}"
-
-
 def _footer(console: Console, result: dict[str, Any], place: Path) -> None:
     counts = result["counts"]
     statuses = ", ".join(f"{counts[s]} {s}" for s in get_args(OutcomeStatus) if counts.get(s))
@@ -117,6 +146,7 @@ def _footer(console: Console, result: dict[str, Any], place: Path) -> None:
         "↑ higher is better, ↓ lower is better. bounds: the value if all unscored items were worst or best.",
         "Estimand 'system': what a user of the deployed system meets. docs/metrics.md explains every number.",
         validation_line(result),
+        *spending_lines(RunFolder(place).manifest()),
         f"Run folder: {place}",
     ]
     console.print()
@@ -124,24 +154,9 @@ def _footer(console: Console, result: dict[str, Any], place: Path) -> None:
         console.print(line, markup=False, soft_wrap=True)
 
 
-def validation_line(result: dict[str, Any]) -> str:
-    """How far the judge can be trusted, in one sentence."""
-    measured, name = result["judge_validation"], result["meta"]["judge"]["name"]
-    if measured is None:
-        return f"Judge {name} is UNVALIDATED as used here: nobody has measured its agreement with labels."
-    safety = measured["labels"]["safety"]
-    return (
-        f"Judge {name}: agreement with labels on {measured['steps']} steps of {measured['traces']} traces it "
-        f"was not made from: kappa {safety['kappa']:.2f} (95 % interval {safety['kappa_low']:.2f} to "
-        f"{safety['kappa_high']:.2f}) for step safety; labelled by {measured['annotators']}."
-    )
-
-
 def show_run(folder: Path, judge: str | None) -> None:
-    """Print the stored scores of a run, computing them if they are not there."""
-    with RunFolder(folder) as run:
-        result = score.score(run, judge)
-    show_scores(result, folder)
+    """Print the numbers of a run, computed from its records. Writes nothing: the folder may be read-only."""
+    show_scores(score.compute(RunFolder(folder), judge), folder)
 
 
 def show_comparison(path_a: Path, path_b: Path, judge: str | None) -> None:
@@ -150,13 +165,12 @@ def show_comparison(path_a: Path, path_b: Path, judge: str | None) -> None:
     Raises:
         UserError: the runs were not measured alike.
     """
-    sides = []
-    for path in (path_a, path_b):
-        with RunFolder(path) as run:
-            name = score.pick_judge(run.manifest(), judge)
-            sides.append((score.score(run, name), list(score.outcomes(run, name))))
-    (scores_a, outcomes_a), (scores_b, outcomes_b) = sides
+    runs = [RunFolder(path) for path in (path_a, path_b)]
+    judges = [score.pick_judge(run.manifest(), judge) for run in runs]
+    scores_a, scores_b = (score.compute(*side) for side in zip(runs, judges, strict=True))
     compare.check_comparable(scores_a["meta"], scores_b["meta"])
+    _check_same_items(*runs)
+    outcomes_a, outcomes_b = (list(score.outcomes(*side)) for side in zip(runs, judges, strict=True))
     console = out()
     names = [s["meta"]["model"]["name"] for s in (scores_a, scores_b)]
     console.print(f"\na = {path_a} ({names[0]}), b = {path_b} ({names[1]}), paired by item", markup=False)
@@ -179,6 +193,19 @@ def show_comparison(path_a: Path, path_b: Path, judge: str | None) -> None:
         )
     console.print(table)
     console.print("Holm corrects p for the number of rows. Differences with Holm p above 0.05 are ties.")
+
+
+def _check_same_items(run_a: RunFolder, run_b: RunFolder) -> None:
+    """Items are paired by id, so what bears one id must be one item, image bytes included."""
+    hashes = {row["item"]: row["item_hash"] for row in run_a.plan()}
+    changed = sorted(
+        {r["item"] for r in run_b.plan() if hashes.get(r["item"], r["item_hash"]) != r["item_hash"]}
+    )
+    if changed:
+        raise UserError(
+            f"these two runs can't be compared: {len(changed)} items were changed between them, the first is "
+            f"{changed[0]!r}. Run one of them again."
+        )
 
 
 def show_item(folder: Path, item_id: str, judge: str | None) -> None:
@@ -215,57 +242,3 @@ def show_item(folder: Path, item_id: str, judge: str | None) -> None:
         answer = labels.answer if labels else None
         mark = f"[{answer.safety}, {answer.effectiveness}]" if answer else "[no label]"
         console.print(f"  A {mark} {plain(cut.answer.of(reply))}", markup=False)
-
-
-def validate_and_show(
-    choice: JudgeChoice,
-    task: str,
-    hints: bool,
-    place: Path | None,
-    shelves: list[Path],
-    options: ModelOptions,
-) -> None:
-    """Measure a judge on a task's gold traces, print its agreement, write it to `place` if given."""
-    measured = watched(
-        f"validating {choice.model or choice.card}",
-        None,
-        lambda watch, warn: validate.measure(choice, task, hints, shelves, options, watch),
-    )
-    if place is not None:
-        validate.store_validation(place, measured)
-    console = out()
-    console.print(
-        f"\nJudge {measured['judge']} ({measured['mode']}) on {measured['traces']} written traces, "
-        f"{measured['steps']} steps, labelled by {measured['annotators']}",
-        markup=False,
-    )
-    table = Table(box=None, pad_edge=False)
-    for column in ("label", "kappa", "95 % interval", "n"):
-        table.add_column(column, justify="left" if column == "label" else "right")
-    for label, found in measured["labels"].items():
-        ends = interval(found["kappa_low"], found["kappa_high"], False)
-        table.add_row(label, number(found["kappa"], False), ends, str(found["n"]))
-    console.print(table)
-    for name, key in (("unsafe steps", "unsafe_step"), ("unsafe answers", "unsafe_answer")):
-        caught, passed = measured[key]["sensitivity"], measured[key]["specificity"]
-        console.print(
-            f"{name}: sensitivity {number(caught['value'], True)} "
-            f"({interval(caught['low'], caught['high'], True)}, n {caught['n']}), "
-            f"specificity {number(passed['value'], True)} "
-            f"({interval(passed['low'], passed['high'], True)}, n {passed['n']})"
-        )
-    first = measured["first_unsafe"]
-    console.print(
-        f"first unsafe step: score {number(first['score'], True)} (harmonic mean of "
-        f"{number(first['with_unsafe']['value'], True)} found exactly, n {first['with_unsafe']['n']}, and "
-        f"{number(first['without_unsafe']['value'], True)} rightly none, n {first['without_unsafe']['n']})"
-    )
-    console.print(f"scored share {number(measured['scored_share'], True)}")
-    if measured["template"]:
-        kappa = measured["template"]["labels"]["safety"]["kappa"]
-        console.print(
-            f"(template-made traces, not the headline: step-safety kappa {number(kappa, False)} on "
-            f"{measured['template']['steps']} steps)"
-        )
-    if place is not None:
-        console.print(f"written to {place}", markup=False)

@@ -25,9 +25,12 @@ def cache_folder(data: Data) -> Path:
 
 
 def mapped(data: Data, row: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Apply the card's field mapping and constants; without a mapping the row is taken as it is."""
+    """Apply the card's field mapping and constants; without a mapping the row's own names are taken.
+
+    A value of None is a field left out: tables have every column in every row.
+    """
     if not data.fields:
-        return {**data.constants, **row}
+        return data.constants | {k: v for k, v in row.items() if v is not None}
     missing = [column for column in data.fields.values() if column not in row]
     if missing:
         raise UserError(f"{where}: no column {', '.join(map(repr, missing))}. Columns: {', '.join(row)}")
@@ -40,64 +43,90 @@ def mapped(data: Data, row: Mapping[str, Any], where: str) -> dict[str, Any]:
     return fields
 
 
-def rows(data: Data, folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every record of the source with a name for where it stands, e.g. `items.jsonl:12`."""
+def rows(data: Data, folder: Path, local: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every record of the source with a name for where it stands, e.g. `items.jsonl:12`.
+
+    `local`: `folder` is the user's own copy of the data, of a hub dataset too.
+
+    Raises:
+        UserError: no such source, or a record that can't be read.
+    """
     if data.hub:
-        yield from _hub_rows(data, folder)
+        source: dict[str, Any] = {"path": data.hub, "revision": data.revision}
+        if local:
+            source = {"path": str(folder), "streaming": True}
+        yield from _table(data, folder, name=data.config, split=data.split, **source)
         return
     if data.images:
         base = inside(folder, data.images)
-        for where, row in _file_rows(base / "metadata.jsonl", data):
+        for where, row in json_lines(_there(base / "metadata.jsonl", data)):
             name = row.pop("file_name", None)
             yield where, row | ({"images": [{"path": f"{data.images}/{name}"}]} if name else {})
         return
-    yield from _file_rows(inside(folder, str(data.file)), data)
+    path = _there(inside(folder, str(data.file)), data)
+    if path.suffix == ".parquet":
+        yield from _table(data, folder, path="parquet", data_files=str(path), split="train", streaming=True)
+        return
+    yield from json_lines(path)
 
 
-def _file_rows(path: Path, data: Data) -> Iterator[tuple[str, dict[str, Any]]]:
+def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every object of a JSON lines file with its place `file:line`; blank lines are skipped.
+
+    Raises:
+        UserError: a line that is no JSON object, or not UTF-8.
+    """
+    number = 0
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                if not line.strip():
+                    continue
+                row = json.loads(line)
+                if not isinstance(row, dict):
+                    raise UserError(f"{path}:{number}: each line must be one JSON object")
+                yield f"{path}:{number}", row
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}:{number}: not JSON ({error.msg} at column {error.colno})") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8, after line {number} ({error.reason})") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}:{number}: can't be read ({error})") from error
+
+
+def _there(path: Path, data: Data) -> Path:
     if not path.is_file():
         raise UserError(f"{path}: no such file." + (f" {data.fetch}" if data.fetch else ""))
-    if path.suffix == ".parquet":
-        from datasets import load_dataset
-
-        table = load_dataset("parquet", data_files=str(path), split="train", streaming=True)
-        for number, row in enumerate(table, 1):
-            yield f"{path}: row {number}", _images_to_files(dict(row), path.parent, f"{path.name}-{number}")
-        return
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise UserError(f"{path}:{number}: not JSON ({error.msg} at column {error.colno})") from error
-            if not isinstance(row, dict):
-                raise UserError(f"{path}:{number}: each line must be one JSON object")
-            yield f"{path}:{number}", row
+    return path
 
 
-def _hub_rows(data: Data, folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """A Hugging Face dataset at its pinned revision; its images are written once below `folder`."""
+def _table(data: Data, folder: Path, **options: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The rows of a Parquet file or of a Hugging Face dataset; images are written once below `folder`."""
     from datasets import load_dataset
 
+    label = options.get("data_files") or options["path"]
     try:
-        table = load_dataset(data.hub, data.config, split=data.split, revision=data.revision)
+        for number, row in enumerate(load_dataset(**options), 1):
+            yield f"{label}: row {number}", _images_to_files(dict(row), folder)
     except Exception as error:  # the library raises a dozen types here, all meaning: could not be had
         hint = data.fetch or "Download it yourself and pass --data FOLDER."
-        raise UserError(f"Can't load dataset {data.hub!r} at {data.revision}: {error}. {hint}") from error
-    for number, row in enumerate(table, 1):
-        yield f"{data.hub}: row {number}", _images_to_files(dict(row), folder, f"{data.hub}-{number}")
+        pinned = f" at {options['revision']}" if "revision" in options else ""
+        raise UserError(f"Can't load the data {label!r}{pinned}: {error}. {hint}") from error
 
 
-def _images_to_files(row: dict[str, Any], folder: Path, stem: str) -> dict[str, Any]:
-    """Replace decoded images by PNG files, so that the rest of the engine knows file paths only."""
+def _images_to_files(row: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Replace decoded images by PNG files, so that the rest of the engine knows file paths only.
+
+    A file is named by its pixels, so that another table, split or edition can't be given a stale one.
+    """
     for column, value in row.items():
         if hasattr(value, "save") and hasattr(value, "size"):
-            name = f"images-cache/{hashlib.sha256(f'{stem}/{column}'.encode()).hexdigest()[:24]}.png"
-            target = folder / name
+            still = value.convert("RGBA" if value.has_transparency_data else "RGB")
+            name = hashlib.sha256(f"{still.mode} {still.size} ".encode() + still.tobytes()).hexdigest()[:24]
+            target = folder / "images-cache" / f"{name}.png"
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
-                value.save(target)
-            row[column] = name
+                still.save(target.with_suffix(".tmp"), "PNG")
+                target.with_suffix(".tmp").replace(target)  # whole or not at all
+            row[column] = f"images-cache/{name}.png"
     return row

@@ -6,7 +6,8 @@ text.
 
 The reasoning is, in this order: the provider's own thinking (a field of its own, or <think> tags), numbered
 steps, paragraphs, sentences. Nothing that was said may go unjudged: with thinking in a field of its own the
-whole text is the answer, and words before the first numbered step belong to that step.
+whole text is the answer, and words before the first numbered step of a text belong to that step (in thinking
+they are a step of their own). Between spans stand white space, answer markers and think tags alone.
 """
 
 import re
@@ -21,13 +22,15 @@ _STEP = re.compile(
 )
 _LISTED = re.compile(r"^[ \t>]*(?:\*\*)?(\d{1,3})[.)][ \t]", re.MULTILINE)
 _ANSWER = re.compile(
-    r"^[ \t>]*(?:#{1,6}[ \t]*)?(?:\*\*|__)?(?:final[ \t]+)?answer(?:\*\*|__)?[ \t]*(?::|$)(?:\*\*|__)?",
+    r"^[ \t>]*(?:#{1,6}[ \t]*)?(?:\*\*|__)?(?:final[ \t]+)?answer(?:\*\*|__)?[ \t]*"
+    r"(?:[:：]|\r?$)(?:\*\*|__)?",
     re.IGNORECASE | re.MULTILINE,
 )
 _THINK = re.compile(r"<(think|thinking)>", re.IGNORECASE)
 _THINK_END = re.compile(r"</(?:think|thinking)>", re.IGNORECASE)
 _PARAGRAPH_BREAK = re.compile(r"\n[^\S\n]*\n\s*")
-_SENTENCE_BREAK = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+|(?<=[。！？])|\n+")
+# The group is what may be cut away: a closing quote or bracket belongs to its sentence.
+_SENTENCE_BREAK = re.compile(r"[.!?…][\"'”’)\]]*(\s+)|[。！？][\"'”’」』）]*()|(\n+)")
 
 _Range = tuple[int, int]
 
@@ -49,12 +52,19 @@ def segment(reply: Reply) -> Steps:
         after = closed.end() if closed and closed.start() >= start else len(text)
         before = _pieces(text, 0, opened.start(), _PARAGRAPH_BREAK) if opened and start else []
         spans = tuple(_span("text", text, r) for r in [*before, *_within(text, start, end)])
-        return Steps(spans, _span("text", text, (after, len(text))), "thinking")
-    return _visible(text)
+        if spans:
+            return Steps(spans, _span("text", text, (after, len(text))), "thinking")
+        return _visible(text, after)  # an empty think block, as models with thinking switched off write
+    return _visible(text, 0)
 
 
-def _visible(text: str) -> Steps:
-    """Steps of a reply without thinking: numbered, else paragraphs, else sentences."""
+def _visible(whole: str, begin: int) -> Steps:
+    """Steps of a text without thinking from `begin` on: numbered, else paragraphs, else sentences."""
+    text = whole[begin:]
+
+    def span(bounds: _Range) -> Span:
+        return _span("text", whole, (begin + bounds[0], begin + bounds[1]))
+
     attempts: tuple[tuple[Source, tuple[list[_Range], _Range]], ...] = (
         ("numbered", _numbered(text)),
         ("paragraphs", _split(text, _PARAGRAPH_BREAK)),
@@ -62,23 +72,23 @@ def _visible(text: str) -> Steps:
     )
     for source, (ranges, answer) in attempts:
         if ranges:
-            spans = tuple(_span("text", text, r) for r in ranges)
-            return Steps(spans, _span("text", text, answer), source)
+            return Steps(tuple(span(r) for r in ranges), span(answer), source)
     marker = _answer_marker(text, 0)
-    return Steps((), _span("text", text, (marker[1] if marker else 0, len(text))), "none")
+    return Steps((), span((marker[1] if marker else 0, len(text))), "none")
 
 
 def _numbered(text: str) -> tuple[list[_Range], _Range]:
     """'Step N' markers, else 'N.' lists; the answer after its marker, else what follows the last step."""
-    marks = _ascending(_STEP, text)
-    marks = marks or _ascending(_LISTED, text)
+    pattern = _STEP if _ascending(_STEP, text) else _LISTED
+    marks = _ascending(pattern, text)
     if not marks:
         return [], (0, 0)
     marker = _answer_marker(text, marks[-1])
-    # A numbered list inside the answer is not reasoning: cut at the first answer marker that follows a step.
-    first = _answer_marker(text, marks[0], last=False)
-    if first and first[0] < marks[-1] and _STEP.match(text, marks[-1]) is None:
+    first = _answer_marker(text, 0, last=False)
+    if first and first[0] < marks[-1] and _is_list_of_answer(pattern, text, first[0]):
         marks, marker = [m for m in marks if m < first[0]], first
+        if not marks:
+            return [], (0, 0)
     stop = marker[0] if marker else len(text)
     start_of_last, marks[0] = marks[-1], 0
     ranges = list(zip(marks, [*marks[1:], stop], strict=True))
@@ -89,6 +99,11 @@ def _numbered(text: str) -> tuple[list[_Range], _Range]:
         return [*ranges[:-1], (ranges[-1][0], tail.start())], (tail.end(), len(text))
     # No marker and nothing after the last step: the last step is the conclusion, so it is the answer.
     return (ranges[:-1], ranges[-1]) if len(ranges) > 1 else ([], (0, 0))
+
+
+def _is_list_of_answer(pattern: re.Pattern[str], text: str, answer: int) -> bool:
+    """Whether numbers after an answer marker are no reasoning: a plain list, or steps that restart at 1."""
+    return pattern is _LISTED or any(int(m.group(1)) == 1 for m in pattern.finditer(text, answer))
 
 
 def _ascending(pattern: re.Pattern[str], text: str) -> list[int]:
@@ -131,7 +146,7 @@ def _within(text: str, start: int, end: int) -> list[_Range]:
 def _pieces(text: str, start: int, end: int, separator: re.Pattern[str]) -> list[_Range]:
     cuts = [start]
     for match in separator.finditer(text, start, end):
-        cuts += [match.start(), match.end()]
+        cuts += match.span(match.lastindex or 0)
     cuts.append(end)
     return [(a, b) for a, b in zip(cuts[::2], cuts[1::2], strict=True) if text[a:b].strip()]
 

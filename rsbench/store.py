@@ -92,7 +92,9 @@ class Records:
             UserError: the disk is full or the folder read-only; nothing half-written stays behind.
         """
         assert self._file is not None, "open() first"
-        line = json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        # Half a surrogate pair in a model's text can't be UTF-8; its backslash form is its JSON escape.
+        text = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+        line = text.encode("utf-8", "backslashreplace") + b"\n"
         offset = self._file.seek(0, os.SEEK_END)
         try:
             written = self._file.write(line)
@@ -169,11 +171,15 @@ class RunFolder:
         path = self.path / MANIFEST
         if not path.exists():
             return None
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if manifest["schema"] > 1:
+        try:
+            manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            schema = int(manifest["schema"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(
-                f"{path}: schema {manifest['schema']}; this rsbench reads up to 1. Upgrade rsbench."
-            )
+                f"{path}: not a manifest ({error}). Restore the file; it is never edited."
+            ) from error
+        if schema > 1:
+            raise UserError(f"{path}: schema {schema}; this rsbench reads up to 1. Upgrade rsbench.")
         return manifest
 
     def write(self, name: str, data: Any) -> Path:
@@ -202,8 +208,11 @@ class RunFolder:
         if not path.exists():
             raise UserError(f"{path}: missing; run `rsbench run … --out {self.path}` first")
         with path.open(encoding="utf-8") as lines:
-            for line in lines:
-                yield json.loads(line)
+            for number, line in enumerate(lines, 1):
+                try:
+                    yield json.loads(line)
+                except ValueError as error:
+                    raise UserError(f"{path}:{number}: not JSON ({error}); run it anew") from error
 
     def replies(self, final: frozenset[str]) -> Records:
         """`replies.jsonl`, not yet opened."""

@@ -15,7 +15,9 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from rsbench.budget import CapReached
 from rsbench.runner import Tally
+from rsbench.types import UserError
 
 T = TypeVar("T")
 Warn = Callable[[str], None]
@@ -54,12 +56,28 @@ class Watch(AbstractContextManager["Watch"]):
             self._bar.start()
             self._task = self._bar.add_task(self._label, total=None, note="")
         else:
-            self._console.print(f"{self._label} …", markup=False)
+            self._console.print(f"{self._label} …", markup=False, soft_wrap=True)
         return self
 
     def __exit__(self, *exc: object) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+    def confirm(self, text: str, yes: bool) -> None:
+        """Show what is about to be spent; where somebody sits at a terminal, wait for a yes, unless given.
+
+        Raises:
+            UserError: the answer was no.
+        """
+        if self._bar is not None:
+            self._bar.stop()
+        self._console.print(text, markup=False, soft_wrap=True)
+        if not yes and self._console.is_terminal and sys.stdin.isatty():
+            self._console.print("Go on? [y/N] ", markup=False, end="")
+            if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+                raise UserError("nothing was sent. --yes goes on without asking.")
+        if self._bar is not None:
+            self._bar.start()
 
     def __call__(self, tally: Tally, planned: int) -> None:
         """Show where the run stands."""
@@ -69,14 +87,15 @@ class Watch(AbstractContextManager["Watch"]):
             self._bar.update(self._task, total=planned, completed=tally.done, note=plain(note)[:120])
         elif time.monotonic() - self._last > 5 or tally.done == planned:
             self._last = time.monotonic()
-            self._console.print(f"{self._label}: {tally.done}/{planned} {note}", markup=False)
+            line = f"{self._label}: {tally.done}/{planned} {note}"
+            self._console.print(line, markup=False, soft_wrap=True)
 
 
 def watched(label: str, place: Path | None, work: Callable[[Watch, Warn], T]) -> T:
-    """Run `work` with progress and warnings; ^C says how to go on and exits with 3."""
+    """Run `work` with progress and warnings; ^C and a cap reached say how to go on and exit with 3."""
 
     def warn(message: str) -> None:
-        err().print(f"warning: {message}", markup=False)
+        err().print(f"warning: {message}", markup=False, soft_wrap=True)
 
     try:
         with Watch(label) as watch:
@@ -85,7 +104,11 @@ def watched(label: str, place: Path | None, work: Callable[[Watch, Warn], T]) ->
         kept = (
             f"everything finished is in {place}. To go on:\n  {command()}" if place else "nothing was kept."
         )
-        err().print(f"\nStopped; {kept}", markup=False)
+        err().print(f"\nStopped; {kept}", markup=False, soft_wrap=True)  # a wrapped command can't be pasted
+        sys.exit(3)
+    except CapReached as reached:
+        kept = f"Everything finished is in {place}. To go on, raise the cap:\n  {command()}"
+        err().print(f"Stopped: {reached}\n{kept}", markup=False, soft_wrap=True)
         sys.exit(3)
 
 
@@ -96,5 +119,16 @@ def command() -> str:
 
 def plain(text: str) -> str:
     """Text without control characters and direction overrides: what a terminal may print."""
-    bidi = {chr(c) for c in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
-    return "".join(c for c in text if (c.isprintable() or c in "\n\t") and c not in bidi)
+    return "".join(c for c in text if c.isprintable() or c in "\n\t")
+
+
+def number(value: float | None, share: bool) -> str:
+    """A share in percent, any other number as it is; a dash for what is undefined."""
+    if value is None:
+        return "–"
+    return f"{value:.1%}" if share else f"{value:.2f}"
+
+
+def interval(low: float | None, high: float | None, share: bool) -> str:
+    """Two ends, or a dash."""
+    return "–" if low is None or high is None else f"{number(low, share)} to {number(high, share)}"

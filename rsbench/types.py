@@ -24,9 +24,9 @@ VerdictStatus = Literal["ok", "unparsed", "error"]
 OutcomeStatus = Literal["ok", "refused", "truncated", "empty", "unparsed", "error", "missing"]
 
 ROLES: tuple[Role, ...] = ("perception", "request", "synthesis", "intent", "consequence", "strategy")
-# Final for resume: a record with one of these is never asked for again. Only `error` is.
+# Final for resume: a record with one of these is never asked for again. The others a re-run can mend.
 FINAL_REPLY: frozenset[str] = frozenset({"ok", "refused", "truncated", "empty"})
-FINAL_VERDICT: frozenset[str] = frozenset({"ok", "unparsed"})
+FINAL_VERDICT: frozenset[str] = frozenset({"ok"})
 # What a re-run can mend; over 2 % of these a run is INCOMPLETE.
 MENDABLE: frozenset[str] = frozenset({"error", "unparsed", "missing"})
 

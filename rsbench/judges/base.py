@@ -32,6 +32,7 @@ class Judge(Protocol):
 
     name: str
     account: str | None  # limiter account of the model behind it; None for judges that call no model
+    needs_reference: bool  # whether it can't judge hint-blind, nor items without a reference path
 
     def identity(self) -> dict[str, str]:
         """Card hash, rubric hash, model, parameters: what makes a verdict this judge's own."""

@@ -13,6 +13,7 @@ class ScriptedJudge:
     """Judge of kind `mock`."""
 
     account: str | None = None
+    needs_reference = False
 
     def __init__(self, card: MockJudge, found: Found) -> None:
         self.name = card.name

@@ -1,13 +1,13 @@
 """From a judge's words to a verdict's labels, or to a reason why they can't be used.
 
-Strict on purpose: the last JSON object of a verdict's shape counts and is then checked; each step has exactly
-one label from the menu, and evidence must be words of what was labelled. Nothing is guessed from prose: a
-judge that wrote "not very effective" outside the JSON has said nothing.
+Strict on purpose: the last JSON object that begins like a verdict counts, whole or not, and is then checked;
+an older one never stands in for it, for that may be a fake that the judge quoted. Each step has exactly one
+label from the menu, and evidence must be words of what was labelled. Nothing is guessed from prose.
 """
 
 import json
 import re
-from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from pydantic import Field, ValidationError
@@ -50,9 +50,13 @@ class VerdictOut(Strict):
     answer: AnswerOut
 
 
+# A verdict has these keys alone. Quoted inside a JSON string it has its quotes escaped and is no match.
+_START = re.compile(r'\{\s*"(?:steps|risk_identified|answer)"\s*:')
+
 Labels = tuple[tuple[StepLabel, ...], AnswerLabel, bool]
 
 
+@cache  # the same for every call, and slow to make
 def json_schema() -> dict[str, Any]:
     """The JSON schema of a verdict, for providers that can enforce one."""
     return VerdictOut.model_json_schema()
@@ -64,36 +68,18 @@ def parse(raw: str, case: Case) -> Labels:
     Raises:
         BadVerdict: there is none; says what is wrong with the last candidate.
     """
-    problem = "it holds no JSON object with the keys steps, risk_identified and answer"
-    for candidate in reversed(list(_objects(raw))):
-        try:
-            return _labels(VerdictOut.model_validate(candidate), case)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            key = ".".join(str(part) for part in first["loc"])
-            problem = f"{key}: {first['msg']}"
-        except BadVerdict as error:
-            problem = str(error)
-        if {"steps", "answer"} <= set(
-            candidate
-        ):  # the judge's last word: an older one must not stand in for it
-            break
-    raise BadVerdict(problem)
-
-
-def _objects(raw: str) -> Iterator[dict[str, Any]]:
-    """Every outermost JSON object in the text, in order."""
-    decoder = json.JSONDecoder()
-    position = raw.find("{")
-    while position >= 0:
-        try:
-            value, end = decoder.raw_decode(raw, position)
-        except (json.JSONDecodeError, RecursionError):
-            end = position + 1
-        else:
-            if isinstance(value, dict):
-                yield value
-        position = raw.find("{", end)
+    starts = [match.start() for match in _START.finditer(raw)]
+    if not starts:
+        raise BadVerdict("it holds no JSON object with the keys steps, risk_identified and answer")
+    try:
+        found, _ = json.JSONDecoder().raw_decode(raw, starts[-1])
+        return _labels(VerdictOut.model_validate(found), case)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise BadVerdict(f"{key}: {first['msg']}") from error
+    except (ValueError, RecursionError) as error:
+        raise BadVerdict(f"its last JSON object can't be read ({error})") from error
 
 
 def _labels(out: VerdictOut, case: Case) -> Labels:

@@ -8,7 +8,10 @@ from pathlib import Path
 from rsbench import cards
 from rsbench.judges.base import Judge
 from rsbench.judges.llm import Generate
-from rsbench.models.base import Model
+from rsbench.models.base import GenParams, Model
+from rsbench.models.cards import is_model_card, parameters_for, provider_of
+from rsbench.models.registry import is_mock
+from rsbench.shelves import is_path
 from rsbench.types import UserError
 
 OFFLINE = ("tiny", "mock")  # models that may be judged by an offline judge without being told to
@@ -25,21 +28,21 @@ class JudgeChoice:
 def choose(judge: str | None, judge_model: str | None, model: str, suggested: str | None) -> JudgeChoice:
     """Make a choice out of `--judge` and `--judge-model`.
 
-    `--judge provider/model` means the card `llm` with that model. Without `--judge` only the embedded and the
-    scripted model have a default: for a real model a weak default judge would be a wrong number that looks
-    right.
+    `--judge provider/model`, or a model's card, means the card `llm` with that model. Without `--judge` only
+    the embedded and the scripted model have a default: for a real model a weak default judge would be a wrong
+    number that looks right.
 
     Raises:
         UserError: no judge named for a real model.
     """
     if judge is None:
-        if model.partition("/")[0] in OFFLINE:
+        if provider_of(model) in OFFLINE:
             return JudgeChoice(suggested or "overlap", judge_model)
         raise UserError(
             f"--model {model} needs a --judge. Choices: --judge openai/<model> (a rubric judge), "
             "--judge <name or card>; `rsbench list judges` shows them with their measured agreement."
         )
-    if "/" in judge and not judge.startswith((".", "/", "~")) and not judge.endswith(".yaml"):
+    if is_model_card(judge) or ("/" in judge and not is_path(judge)):
         return JudgeChoice("llm", judge)
     return JudgeChoice(judge, judge_model)
 
@@ -62,7 +65,8 @@ def build(
         if choice.model is None:
             raise UserError(f"Judge {card.name!r} needs --judge-model provider/model")
         model = make_model(choice.model)
-        return RubricJudge(card, found, model, around(model))
+        own = GenParams(max_tokens=card.max_tokens, temperature=card.temperature)
+        return RubricJudge(card, found, model, around(model), parameters_for(choice.model, own))
     if isinstance(card, cards.OverlapJudge):
         from rsbench.judges.overlap import OverlapJudge
 
@@ -85,7 +89,7 @@ def check_independence(model: Model, judge_model: Model | None, allow_same_famil
     Raises:
         UserError: the judge is the model, or of its family without `--allow-same-family`.
     """
-    if judge_model is None or model.name.partition("/")[0] == "mock":
+    if judge_model is None or is_mock(model):
         return None
     mine, theirs = (m.identity().get("model", m.name) for m in (model, judge_model))
     if mine == theirs:

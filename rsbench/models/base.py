@@ -55,12 +55,21 @@ class ProviderError(Exception):
     rate_limited: 429, shrinks the limiter, retried. transient: 408/409/5xx, timeouts, resets, retried.
     bad_request: this item can't be sent (400, 413, 422); recorded as `error`, not retried within the run.
     fatal: no call can succeed (401, 403, 404); the run stops with the provider's words.
+
+    `maybe_billed`: the call was sent and no error came back, so that the provider may have done its work.
     """
 
-    def __init__(self, kind: FailureKind, message: str, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self,
+        kind: FailureKind,
+        message: str,
+        retry_after_s: float | None = None,
+        maybe_billed: bool = False,
+    ) -> None:
         super().__init__(message)
         self.kind: FailureKind = kind
         self.retry_after_s = retry_after_s
+        self.maybe_billed = maybe_billed
 
 
 class Model(Protocol):

@@ -8,10 +8,11 @@ import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 from rsbench.models.base import Request
 from rsbench.records import digest
-from rsbench.types import AuthoredPath, ReasoningKind, Reply, ReplyStatus, Usage, UserError
+from rsbench.types import FINAL_REPLY, AuthoredPath, ReasoningKind, Reply, ReplyStatus, Usage, UserError
 
 Script = Callable[[Request], Reply | str]
 
@@ -72,7 +73,7 @@ def _from_file(path: Path) -> Script:
     try:
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
         replies = {str(row["item"]): _reply(row) for row in rows}
-    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{path}: a mock script is JSON lines with the keys item and text ({error!r})"
         ) from error
@@ -87,8 +88,10 @@ def _from_file(path: Path) -> Script:
 
 def _reply(row: dict[str, str]) -> Reply:
     kind: ReasoningKind = "full" if "reasoning" in row else "none"
-    status: ReplyStatus = row.get("status", "ok")  # type: ignore[assignment] # scripts may say anything
-    return Reply(status, row["text"], row.get("reasoning", ""), kind)
+    status = row.get("status", "ok")
+    if status not in FINAL_REPLY:  # a word that no number knows would drop the item without a trace
+        raise ValueError(f"status {status!r}; allowed are {', '.join(sorted(FINAL_REPLY))}")
+    return Reply(cast(ReplyStatus, status), row["text"], row.get("reasoning", ""), kind)
 
 
 def _callable(target: str) -> Script:

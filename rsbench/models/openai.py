@@ -4,20 +4,14 @@ The official SDK sends and signs; `openai_replies` reads what comes back. Import
 this module is itself imported only when a model of this provider is asked for.
 """
 
-import asyncio
-import hashlib
-import re
-import time
-from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
-import aiohttp
 import httpx2
 import openai
 
-from rsbench.models.base import Message, ProviderError, Request
+from rsbench.models.base import Message, Request
 from rsbench.models.families import family_of
+from rsbench.models.http_calls import Endpoint, StatusFailure, is_host, set_only
 from rsbench.models.openai_replies import read_chat, read_failure, read_response
 from rsbench.types import Reply, UserError
 
@@ -38,8 +32,8 @@ class OpenAIModel:
         token_param: Name of the length limit in chat completions. None: `max_completion_tokens` for OpenAI,
             `max_tokens` for other servers.
         supports_schema: Whether a request's schema is sent. None: to OpenAI only, because a server that
-        doesn't
-            know the field answers 400; without it a judge's reply is parsed tolerantly.
+            doesn't know the field answers 400; without it a judge's reply is parsed tolerantly.
+        revision: Which version of the model the server runs, where its card says so; part of the identity.
 
     Raises:
         UserError: unknown `api`, or a base URL that is not http(s).
@@ -56,28 +50,28 @@ class OpenAIModel:
         connections: int = 100,
         token_param: str | None = None,
         supports_schema: bool | None = None,
+        revision: str | None = None,
     ) -> None:
         if api not in ("chat", "responses"):
             raise UserError(f"The OpenAI provider has no API {api!r}; allowed: chat, responses")
         url = (base_url or OPENAI_URL).rstrip("/")
-        host = _host(url)
-        official = host == "api.openai.com" or host.endswith(".api.openai.com")
+        self._endpoint = Endpoint("openai", url, api_key, timeout_s, "http://127.0.0.1:8000/v1")
+        official = is_host(self._endpoint.host, "api.openai.com")
         self.name = name
         self.family = family_of(model_id)
-        # In memory only: two keys on one server have two rate limits.
-        self.account = f"openai:{url}#{hashlib.sha256(api_key.encode()).hexdigest()[:8]}"
+        self.account = self._endpoint.account
         self.supports_schema = official if supports_schema is None else supports_schema
+        self.sends_seed = api == "chat"  # the responses API takes none
         self._token_param = token_param or ("max_completion_tokens" if official else "max_tokens")
         self._model_id = model_id
-        self._url = url
         self._api = api
-        self._api_key = api_key
-        self._timeout_s = timeout_s
+        self._revision = revision
         self._client = _client(url, api_key, official, timeout_s, connections)
 
     def identity(self) -> dict[str, str]:
-        """Model id, base URL and API. Which revision a server runs behind a name can't be known."""
-        return {"provider": "openai", "model": self._model_id, "base_url": self._url, "api": self._api}
+        """Model id, base URL and API, and the revision that a card claims: a server's can't be known."""
+        known = {"provider": "openai", "model": self._model_id, "base_url": self._endpoint.url}
+        return {**known, "api": self._api, **({"revision": self._revision} if self._revision else {})}
 
     async def generate(self, request: Request) -> Reply:
         """One attempt. What the provider's filter stops is no error but a reply of status `refused`.
@@ -85,16 +79,7 @@ class OpenAIModel:
         Raises:
             ProviderError: of the kinds that its documentation names.
         """
-        start = time.perf_counter()
-        try:
-            reply = await self._attempt(request)
-        except ProviderError as error:
-            message = f"{self._url}: {self._without_key(str(error))}"
-            # `from None`: the SDK's own error below this one may quote the key as the server echoed it.
-            raise ProviderError(error.kind, message, error.retry_after_s) from None
-        seconds = round(time.perf_counter() - start, 4)
-        words = self._without_key(reply.error)
-        return replace(reply, model=reply.model or self._model_id, latency_s=seconds, error=words)
+        return await self._endpoint.reply(self._attempt(request), self._model_id)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -103,21 +88,15 @@ class OpenAIModel:
     async def _attempt(self, request: Request) -> Reply:
         chat = self._api == "chat"
         path = "/chat/completions" if chat else "/responses"
-        body = self._chat(request) if chat else self._items(request)
         try:
-            # The SDK's timeout is per read: a server that drips a byte a minute would hold a slot for ever.
-            async with asyncio.timeout(self._timeout_s):
-                # As text, not as the SDK's types: those build wrong-typed fields without a word.
-                raw = await self._client.post(path, cast_to=str, body=body)
-        except openai.APIStatusError as error:
-            return read_failure(error.status_code, error.response.headers, error.body)
-        except TimeoutError as error:
-            raise ProviderError("transient", f"no whole reply within {self._timeout_s:g} s") from error
-        except (openai.APIConnectionError, aiohttp.ClientError) as error:
-            # The aiohttp transport lets a broken HTTP head or chunk through as aiohttp's own error.
-            words = str(error.__cause__ or "") or str(error)
-            raise ProviderError("transient", f"no reply: {' '.join(words.split())}") from error
+            raw = await self._endpoint.post(openai, self._client, path, self.body(request))
+        except StatusFailure as failure:
+            return read_failure(failure.status, failure.headers, failure.body)
         return read_chat(raw) if chat else read_response(raw)
+
+    def body(self, request: Request) -> dict[str, Any]:
+        """The JSON that one call sends."""
+        return self._chat(request) if self._api == "chat" else self._items(request)
 
     def _chat(self, request: Request) -> dict[str, Any]:
         """Body of a chat completion."""
@@ -134,7 +113,7 @@ class OpenAIModel:
         if request.schema is not None and self.supports_schema:
             schema = {"name": "reply", "schema": request.schema, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
-        return _set(body)
+        return set_only(body)
 
     def _items(self, request: Request) -> dict[str, Any]:
         """Body of a response. This API takes no seed, so none is sent."""
@@ -153,28 +132,7 @@ class OpenAIModel:
         if request.schema is not None and self.supports_schema:
             schema = {"type": "json_schema", "name": "reply", "schema": request.schema, "strict": True}
             body["text"] = {"format": schema}
-        return _set(body)
-
-    def _without_key(self, words: str) -> str:
-        """Error text without the key; OpenAI quotes a wrong key with stars inside, others in full."""
-        if len(self._api_key) >= 8:  # shorter is a placeholder such as "none", and a word of plain text
-            words = words.replace(self._api_key, "<key>")
-        return re.sub(r"\bsk-[\w*-]+|\w+\*{3,}\w*", "<key>", words)
-
-
-def _host(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:  # a port that is no number
-        parts, host = urlsplit(""), ""
-    if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc or parts.query:
-        shown = url.rsplit("@", 1)[-1].split("?", 1)[0]  # what is cut off may be a secret
-        raise UserError(
-            f"Base URL {shown!r}: must be http(s)://host[:port]/path, such as http://127.0.0.1:8000/v1, "
-            "without user name or query; the key comes from the environment"
-        )
-    return host
+        return set_only(body)
 
 
 def _client(url: str, api_key: str, official: bool, timeout_s: float, connections: int) -> openai.AsyncOpenAI:
@@ -206,8 +164,3 @@ def _item_content(message: Message) -> str | list[dict[str, Any]]:
         return message.text
     images = [{"type": "input_image", "image_url": i.data_url, "detail": "auto"} for i in message.images]
     return [*images, {"type": "input_text", "text": message.text}]
-
-
-def _set(body: dict[str, Any]) -> dict[str, Any]:
-    """Only what was set: a parameter sent as null is an error to some servers."""
-    return {key: value for key, value in body.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Build a model from the name a user types, such as `tiny`, `openai/<model>` or `hf/<folder or hub id>`.
+"""Build a model from what a user types: `tiny`, `openai/<model>`, `hf/<folder or hub id>`, a card's file.
 
 Providers are imported when used, so that `--help` stays quick and an extra that is not installed costs
 nothing.
@@ -7,16 +7,32 @@ nothing.
 import importlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rsbench.models.base import Model
+from rsbench.models.cards import ModelCard, card_for
 from rsbench.models.families import family_of
 from rsbench.types import UserError
 
+if TYPE_CHECKING:
+    from rsbench.models.hf_loading import Checkpoint
+
 OPENAI_URL = "https://api.openai.com/v1"
+ANTHROPIC_URL = "https://api.anthropic.com"
+
+
+@dataclass(frozen=True)
+class LocalOptions:
+    """Where and how a local model is opened; None is the default of `hf_loading`."""
+
+    device: str | None = None
+    devices: str | None = None
+    device_map: str | None = None
+    dtype: str | None = None
+    adapter: str | None = None
 
 
 @dataclass(frozen=True)
@@ -24,11 +40,13 @@ class ModelOptions:
     """How to reach a model. `api_key_env` names an environment variable; keys are never arguments."""
 
     base_url: str | None = None
-    api: str = "chat"
+    api: str | None = None
     api_key_env: str | None = None
     timeout_s: float = 120.0
     max_connections: int = 32
     batch_size: int = 16
+    revision: str | None = None
+    local: LocalOptions = LocalOptions()
 
 
 def _openai(name: str, rest: str, options: ModelOptions) -> Model:
@@ -40,9 +58,28 @@ def _openai(name: str, rest: str, options: ModelOptions) -> Model:
         model_id=rest,
         base_url=options.base_url,
         api_key=_key(options, "OPENAI_API_KEY", options.base_url in (None, OPENAI_URL)),
-        api=options.api,
+        api=options.api or "chat",
         timeout_s=options.timeout_s,
         connections=options.max_connections,
+        revision=options.revision,
+    )
+    return model
+
+
+def _anthropic(name: str, rest: str, options: ModelOptions) -> Model:
+    if not rest:
+        raise UserError(
+            "--model anthropic/<model>: the name of the model is missing, e.g. anthropic/claude-opus-4-7"
+        )
+    module = _import("rsbench.models.anthropic", "anthropic")
+    model: Model = module.AnthropicModel(
+        name=name,
+        model_id=rest,
+        base_url=options.base_url,
+        api_key=_key(options, "ANTHROPIC_API_KEY", options.base_url in (None, ANTHROPIC_URL)),
+        timeout_s=options.timeout_s,
+        connections=options.max_connections,
+        revision=options.revision,
     )
     return model
 
@@ -50,15 +87,29 @@ def _openai(name: str, rest: str, options: ModelOptions) -> Model:
 def _hf(name: str, rest: str, options: ModelOptions) -> Model:
     if not rest:
         raise UserError("--model hf/<folder or hub id>: the checkpoint is missing, e.g. hf/./my-model")
-    from rsbench.models.hf import HFModel
+    from rsbench.models.hf_loading import find_checkpoint
 
-    return HFModel(name, str(Path(rest).expanduser()), family_of(rest), options.batch_size)
+    local = options.local
+    source = str(Path(rest).expanduser())
+    found = find_checkpoint(source, options.revision, local.adapter, local.dtype, local.device_map)
+    return _local(name, found, family_of(rest), options)
 
 
 def _tiny(name: str, rest: str, options: ModelOptions) -> Model:
-    from rsbench.models.hf import TINY, HFModel
+    from rsbench.models.hf_loading import TINY, find_checkpoint
 
-    return HFModel("tiny", str(TINY), "tiny", options.batch_size)
+    local = options.local
+    found = find_checkpoint(str(TINY), None, local.adapter, local.dtype, local.device_map)
+    return _local("tiny", found, "tiny", options)
+
+
+def _local(name: str, checkpoint: "Checkpoint", family: str | None, options: ModelOptions) -> Model:
+    from rsbench.models.hf import HFModel
+    from rsbench.models.hf_loading import find_devices
+
+    local = options.local
+    devices = find_devices(local.device, local.devices, local.device_map)
+    return HFModel(name, checkpoint, family, options.batch_size, devices)
 
 
 def _mock(name: str, rest: str, options: ModelOptions) -> Model:
@@ -71,26 +122,62 @@ Builder = Callable[[str, str, ModelOptions], Model]
 PROVIDERS: dict[str, tuple[Builder, str]] = {
     "tiny": (_tiny, "embedded model: a closed world of drawings, weak on purpose; the offline default"),
     "openai": (_openai, "openai/<model>: OpenAI, or any compatible server with --base-url"),
+    "anthropic": (_anthropic, "anthropic/<model>: Anthropic, or a server with its Messages API"),
     "hf": (_hf, "hf/<folder or hub id>: a transformers checkpoint in this process"),
     "mock": (_mock, "scripted: answers from the items' authored paths, a file, or a function; for tests"),
 }
 
 
 def build(name: str, options: ModelOptions) -> Model:
-    """Make the model a user named.
+    """Make the model a user named, by provider/model or by a card.
 
     Raises:
-        UserError: unknown provider, missing key or extra.
+        UserError: a bad card, unknown provider, missing key or extra.
     """
-    provider, _, rest = name.partition("/")
+    carded = card_for(name)
+    if carded is None:
+        provider, _, rest = name.partition("/")
+        return _builder(provider, f"--model {name!r}")(name, rest, options)
+    card, found = carded
+    builder = _builder(card.backend, f"{found.path}: backend")
+    # Built under the name it would have without a card: a card's name is part of no identity.
+    typed = f"{card.backend}/{card.model}" if card.model else card.backend
+    model = builder(typed, card.model, _with_card(options, card))
+    model.name, model.family = card.name, card.family or model.family
+    return model
+
+
+def is_mock(model: Model) -> bool:
+    """Whether a model is scripted, whatever its card calls it."""
+    return model.identity().get("provider") == "mock"
+
+
+def _builder(provider: str, where: str) -> Builder:
     if provider in PROVIDERS:
-        return PROVIDERS[provider][0](name, rest, options)
-    for entry in entry_points(group="rsbench.models"):
-        if entry.name == provider:
+        return PROVIDERS[provider][0]
+    outside = {entry.name: entry for entry in entry_points(group="rsbench.models")}
+    if provider in outside:
+        entry = outside[provider]
+        try:
             builder: Builder = entry.load()
-            return builder(name, rest, options)
-    known = ", ".join(sorted(PROVIDERS))
-    raise UserError(f"--model {name!r}: unknown provider {provider!r}. Known: {known}. Form: provider/model")
+        except (ImportError, AttributeError) as error:
+            raise UserError(f"{where}: the plug-in {entry.value} can't be imported: {error}") from error
+        return builder
+    known = ", ".join(sorted({*PROVIDERS, *outside}))
+    form = " A name has the form provider/model." if where.startswith("--") else ""
+    raise UserError(f"{where}: unknown provider {provider!r}. Known: {known}.{form}")
+
+
+def _with_card(options: ModelOptions, card: ModelCard) -> ModelOptions:
+    """What the user gave, else what the card says; but never the card's key to another server."""
+    elsewhere = options.base_url not in (None, card.base_url)
+    return replace(
+        options,
+        base_url=options.base_url or card.base_url,
+        api=options.api or card.api,
+        api_key_env=options.api_key_env or (None if elsewhere else card.api_key_env),
+        revision=options.revision or card.revision,
+    )
 
 
 def _key(options: ModelOptions, default_env: str, official: bool) -> str:

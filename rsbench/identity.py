@@ -1,0 +1,108 @@
+"""What a run is: the identity that its manifest holds and that a resume must match, its judges, its plan."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from rsbench import cards, manifest, steps
+from rsbench.judges import registry as judges
+from rsbench.judges.base import Judge
+from rsbench.models import registry as models
+from rsbench.models.base import Model
+from rsbench.models.cards import card_for
+from rsbench.records import digest
+from rsbench.runner import Plan, judge_identity, judge_name
+from rsbench.settings import Settings
+from rsbench.shelves import Found
+from rsbench.store import RunFolder
+from rsbench.validate import find_validation
+
+CONDITION = "both"  # image and query together
+
+
+def identity(
+    card: cards.TaskCard, found: Found, settings: Settings, plan: Plan, model: Model
+) -> dict[str, Any]:
+    """What makes two runs the same run."""
+    return {
+        "task": {"name": card.name, "version": card.version, "sha256": found.sha256},
+        "prompt": {"variant": settings.prompt, "sha256": digest(plan.template)},
+        "data": digest([item.hash for item in plan.dataset]),
+        "condition": CONDITION,
+        "segmenter": f"{steps.SEGMENTER}/{steps.VERSION}",
+        "samples": settings.samples,
+        "model": {"name": model.name, **model.identity()},
+        "family": model.family,
+        "parameters": dataclasses.asdict(settings.params),
+    }
+
+
+def rebuild_settings(settings: Settings) -> dict[str, Any]:
+    """What `rsbench judge` needs to plan the same samples again."""
+    data = str(settings.data.resolve()) if settings.data else None
+    fields = ("prompt", "subset", "limit", "seed", "samples")
+    return {"data": data, **{name: getattr(settings, name) for name in fields}}
+
+
+def judge_entry(
+    choice: judges.JudgeChoice, judge: Judge, judge_model: Model | None, model: Model, settings: Settings
+) -> dict[str, Any]:
+    """What the manifest says of a judge."""
+    card, found = cards.load_judge(choice.card, list(settings.shelves))
+    model_card = card_for(choice.model) if choice.model else None
+    own = judge_identity(judge, settings.hints)
+    same = judge_model is not None and judge_model.family is not None and judge_model.family == model.family
+    return {
+        "card": manifest.card_entry(found),
+        **({"model_card": manifest.card_entry(model_card[1])} if model_card else {}),
+        "kind": card.kind,
+        "identity": own,
+        "same_family": same,
+        "mock": card.kind == "mock" or (judge_model is not None and models.is_mock(judge_model)),
+        "validation": find_validation(found.folder, own),
+    }
+
+
+def resume(
+    folder: RunFolder,
+    wanted: dict[str, Any],
+    found: dict[str, Found],
+    settings: Settings,
+    judge: Judge,
+    warn: Callable[[str], None],
+) -> dict[str, Any]:
+    """The manifest to go on with: a fresh one, or the old one after its identity was checked.
+
+    Raises:
+        UserError: the folder holds a run with other settings, and `--allow-change` was not given.
+    """
+    old = folder.manifest_or_none()
+    replies = folder.path / "replies.jsonl"
+    if old is None or not replies.exists() or not replies.stat().st_size:
+        # Nothing was answered under the old settings, for instance because they were mistyped.
+        return manifest.fresh(wanted, found, datetime.now(UTC).isoformat(timespec="seconds"))
+    before, now = dict(old["identity"]), dict(wanted)
+    if before["data"] != now["data"]:  # two hashes tell nobody that it was --limit
+        before["selection"], now["selection"] = old["settings"], rebuild_settings(settings)
+    name = judge_name(judge, settings.hints)
+    if name in old["judges"]:
+        before["judge"], now["judge"] = old["judges"][name]["identity"], judge_identity(judge, settings.hints)
+    elif old["judges"]:
+        before["judge"], now["judge"] = ", ".join(old["judges"]), name
+    for line in manifest.check_unchanged(before, now, folder.path, settings.allow_change):
+        warn(f"changed since the run began: {line}")
+    cards_now = {key: manifest.card_entry(f) for key, f in found.items()}
+    return {**old, "identity": wanted, "cards": cards_now}
+
+
+def plan_lines(plan: Plan) -> str:
+    """The plan as `plan.jsonl` holds it."""
+    lines = []
+    for sample in plan:
+        item = sample.item
+        row = {"item": item.id, "sample": sample.number, "key": sample.key, "pair": item.pair}
+        row |= {"kind": item.kind, "category": item.category, "item_hash": item.hash}
+        lines.append(json.dumps(row, ensure_ascii=False))
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,226 @@
+"""One batch through an open checkpoint: which calls share it, each with its own parameters.
+
+A sampled reply draws its noise from a generator seeded by its own content key, and each is cut at its own
+limit, so that a reply does not depend on the company it had. A batch that fails is halved until the failure
+stands alone.
+"""
+
+import gc
+import io
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from rsbench.models.base import ProviderError, Request
+from rsbench.models.hf_loading import Loaded
+from rsbench.types import Reply, Usage, UserError
+
+if TYPE_CHECKING:
+    import torch
+
+IMAGE_CHARS = 2000  # about what an image's tokens weigh beside text, for sorting alone
+
+
+class Worker:
+    """One copy of a model on one device, for one thread at a time. Opens the model when first asked."""
+
+    def __init__(self, load: Callable[[], Loaded], name: str, batch_size: int) -> None:
+        self.batch_size = batch_size  # halves for good when memory has run out
+        self._load = load
+        self._name = name
+        self._loaded: Loaded | None = None
+
+    def answer(self, requests: Sequence[Request]) -> list[Reply | ProviderError]:
+        """Replies in the order of the requests, or for a single one why there is none.
+
+        Raises:
+            UserError: nothing can be answered at all.
+        """
+        import torch
+
+        if self._loaded is None:
+            self._loaded = self._load()
+        try:
+            return list(_batch(self._loaded, requests, self._name))
+        except UserError:
+            raise
+        except Exception as error:  # whatever torch met belongs to these calls, not to the worker
+            full, said = isinstance(error, torch.OutOfMemoryError), f"{type(error).__name__}: {error}"
+        # Out of the handler: as long as the exception lives, its frames hold the tensors that filled the
+        # memory.
+        if full:
+            _release()
+        if len(requests) == 1:
+            return [ProviderError("bad_request", said)]
+        half = len(requests) // 2
+        if full:
+            self.batch_size = half
+            sys.stderr.write(f"rsbench: {self._name}: out of memory; going on with batches of {half}\n")
+        return self.answer(requests[:half]) + self.answer(requests[half:])
+
+    def free(self) -> None:
+        """Drop the weights."""
+        self._loaded = None
+        _release()
+
+
+def choose_batch(waiting: Sequence[Request], size: int) -> list[int]:
+    """Positions of the calls to answer next: the oldest, and those nearest to it in length.
+
+    Like lengths waste little padding; going by the oldest lets nobody wait for ever.
+    """
+    lengths = [_length(request) for request in waiting]
+    return sorted(range(len(waiting)), key=lambda n: abs(lengths[n] - lengths[0]))[:size]
+
+
+def _length(request: Request) -> int:
+    return sum(len(m.text) + IMAGE_CHARS * len(m.images) for m in request.messages)
+
+
+def _batch(loaded: Loaded, requests: Sequence[Request], name: str) -> list[Reply]:
+    import torch
+
+    start = time.perf_counter()
+    model, tokenizer = loaded.model, loaded.tokenizer
+    inputs = _inputs(loaded, requests).to(model.device)
+    width = inputs["input_ids"].shape[1]
+    prompts = inputs["attention_mask"].sum(dim=1).tolist()
+    limits = _limits(model, requests, prompts)
+    with torch.inference_mode():
+        output = model.generate(
+            **inputs,
+            max_new_tokens=max(limits),
+            do_sample=False,  # sampling happens in _KeyedSampler, row by row
+            num_beams=1,
+            logits_processor=[_KeyedSampler(requests, model.device)],
+            stopping_criteria=[_OwnLimit(limits, width)],
+        )
+    stops, seconds = _stop_ids(model, tokenizer), time.perf_counter() - start
+    return [
+        _reply(row, limit, n_prompt, stops, tokenizer, name, seconds)
+        for row, limit, n_prompt in zip(output[:, width:].tolist(), limits, prompts, strict=True)
+    ]
+
+
+def _limits(model: Any, requests: Sequence[Request], prompts: list[int]) -> list[int]:
+    """Longest reply of each row in tokens: what it asked for, within what its prompt leaves of the window."""
+    window = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if window and max(prompts) >= window:
+        raise ValueError(f"the prompt has {max(prompts)} tokens, and the model's window is {window}")
+    rows = zip(requests, prompts, strict=True)
+    return [min(r.params.max_tokens, window - n if window else r.params.max_tokens) for r, n in rows]
+
+
+class _OwnLimit:
+    """Stopping criterion: a row is done at its own limit; a short call need not wait for a long one."""
+
+    def __init__(self, limits: list[int], width: int) -> None:
+        self._limits = limits
+        self._width = width
+
+    def __call__(self, input_ids: "torch.Tensor", scores: object, **_: object) -> "torch.Tensor":
+        """`input_ids` (batch, seq) → (batch,) of bool."""
+        import torch
+
+        limits = torch.tensor(self._limits, device=input_ids.device)
+        return input_ids.shape[1] - self._width >= limits
+
+
+class _KeyedSampler:
+    """Logits processor: temperature, top-p, then Gumbel noise from each row's own generator, for argmax.
+
+    Adding Gumbel noise to log-probabilities and taking the maximum samples from them exactly (Gumbel-max).
+    """
+
+    def __init__(self, requests: Sequence[Request], device: "torch.device") -> None:
+        import torch
+
+        self._params = [r.params for r in requests]
+        self._rngs = [torch.Generator(device).manual_seed(int(r.key[:15], 16)) for r in requests]
+
+    def __call__(self, input_ids: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
+        """`scores` (batch, vocabulary) → the same shape."""
+        import torch
+
+        rows = []
+        for row, params, rng in zip(scores, self._params, self._rngs, strict=True):
+            if params.temperature:
+                logp = _top_p((row.float() / params.temperature).log_softmax(-1), params.top_p)
+                uniform = torch.rand(row.shape, generator=rng, device=row.device).clamp_min(1e-20)
+                row = logp - (-uniform.log()).log()
+            rows.append(row)
+        return torch.stack(rows).to(scores.dtype if scores.dtype.is_floating_point else torch.float32)
+
+
+def _top_p(logp: "torch.Tensor", top_p: float | None) -> "torch.Tensor":
+    """Keep the smallest set of tokens whose probability reaches `top_p`; the rest become −inf."""
+    if top_p is None or top_p >= 1:
+        return logp
+    ordered, index = logp.sort(descending=True)
+    before = ordered.exp().cumsum(-1) - ordered.exp()
+    return logp.index_fill(-1, index[before >= top_p], float("-inf"))
+
+
+def _inputs(loaded: Loaded, requests: Sequence[Request]) -> Any:
+    from PIL import Image
+
+    texts, images = [], []
+    for request in requests:
+        turns = []
+        for message in request.messages:
+            parts: list[dict[str, str]] = [{"type": "image"} for _ in message.images]
+            text: list[dict[str, str]] = [{"type": "text", "text": message.text}]
+            turns.append({"role": message.role, "content": parts + text if loaded.sees else message.text})
+            images += [Image.open(io.BytesIO(i.data)).convert("RGB") for i in message.images]
+        texts.append(loaded.processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
+    if images and not loaded.sees:
+        raise UserError(
+            "This checkpoint reads text only, and the items have images: its answers would be guesses. "
+            "Take a vision-language model."
+        )
+    options: dict[str, Any] = {"return_tensors": "pt", "padding": True, "add_special_tokens": False}
+    if images:
+        # One flat list in reading order: every image placeholder of every text takes the next one.
+        return loaded.processor(text=texts, images=images, **options)
+    return loaded.processor(text=texts, **options)
+
+
+def _stop_ids(model: Any, tokenizer: Any) -> set[int]:
+    ids = model.generation_config.eos_token_id
+    found = set(ids if isinstance(ids, list) else [ids]) | {tokenizer.eos_token_id}
+    return {i for i in found if i is not None}
+
+
+def _reply(
+    row: list[int],
+    limit: int,
+    n_prompt: int,
+    stops: set[int],
+    tokenizer: Any,
+    name: str,
+    seconds: float,
+) -> Reply:
+    """`row`: the new tokens, padding behind the end included; the padding may be the stop token itself."""
+    end = min(next((n for n, token in enumerate(row) if token in stops), len(row)), limit)
+    finished = end < min(len(row), limit)
+    text = tokenizer.decode(row[:end], skip_special_tokens=True)
+    status: Literal["truncated", "ok", "empty"] = "truncated"
+    if finished:
+        status = "ok" if text.strip() else "empty"
+    return Reply(
+        status=status,
+        text=text,
+        finish_reason="stop" if finished else "length",
+        model=name,
+        usage=Usage(n_prompt, end),
+        latency_s=round(seconds, 4),
+    )
+
+
+def _release() -> None:
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,198 @@
+"""Opening checkpoints: which weights, on which device, in which precision, and what to say when that fails.
+
+Safetensors only, `trust_remote_code` off: a checkpoint that brings its own code is answered with the command
+that serves it elsewhere. What is generated with an open checkpoint is the business of `hf_batching`.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rsbench.types import UserError
+
+TINY = Path(__file__).parent / "tiny"
+DTYPES = ("float32", "bfloat16", "float16")
+_HASHED = (".json", ".safetensors", ".model", ".jinja", ".txt")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An open checkpoint. `processor` is the bare tokenizer if the checkpoint reads text only."""
+
+    model: Any
+    processor: Any
+
+    @property
+    def sees(self) -> bool:
+        """Whether it takes images."""
+        return hasattr(self.processor, "image_processor")
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer, wherever it sits."""
+        return getattr(self.processor, "tokenizer", self.processor)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What to open: a folder or a hub id, and if wanted a PEFT folder on top of it."""
+
+    source: str
+    revision: str | None = None
+    adapter: Path | None = None
+    dtype: str | None = None
+    device_map: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.dtype not in (None, *DTYPES):
+            raise UserError(f"--dtype {self.dtype!r}: allowed are {', '.join(DTYPES)}")
+        if self.revision and Path(self.source).is_dir():
+            raise UserError(f"--revision {self.revision}: {self.source} is a folder and has no revisions")
+        if self.adapter and not (self.adapter / "adapter_config.json").is_file():
+            raise UserError(
+                f"--adapter {self.adapter}: no PEFT adapter there (adapter_config.json is missing)"
+            )
+
+    def identity(self, name: str) -> dict[str, str]:
+        """A local folder is named by what it holds, not by where it lies; so is an adapter."""
+        own = {"provider": "hf", "model": self.source, "revision": self.revision or "main"}
+        if Path(self.source).is_dir():
+            own |= {"model": name, "revision": folder_hash(Path(self.source))}
+        if self.adapter:
+            own["adapter"] = folder_hash(self.adapter)
+        if self.dtype:
+            own["dtype"] = self.dtype
+        return own
+
+    def load(self, device: str | None) -> Loaded:
+        """Open it on one device (None: the first GPU, else the CPU), or spread by `device_map`.
+
+        Raises:
+            UserError: nothing usable there, with transformers' own words.
+        """
+        try:
+            import torch
+            from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor
+            from transformers.utils import logging
+        except ImportError as error:
+            raise UserError(
+                f"Local models need the extra [hf]: pip install 'rsbench[hf]' ({error})"
+            ) from error
+        logging.disable_progress_bar()
+        place = _device(device)
+        dtype = self.dtype or ("bfloat16" if place.startswith("cuda") else "float32")
+        options: dict[str, Any] = {"revision": self.revision or "main", "trust_remote_code": False}
+        try:
+            loaded = Loaded(None, AutoProcessor.from_pretrained(self.source, **options))
+            options |= {"use_safetensors": True, "dtype": getattr(torch, dtype)}
+            kind = AutoModelForImageTextToText if loaded.sees else AutoModelForCausalLM
+            if self.device_map:
+                model = kind.from_pretrained(self.source, device_map=self.device_map, **options)
+            else:
+                model = kind.from_pretrained(self.source, **options).to(place)
+        except torch.OutOfMemoryError as error:
+            raise UserError(f"The model {self.source!r} does not fit on {place}: {error}") from error
+        except (OSError, ValueError, ImportError) as error:
+            raise UserError(_why(self.source, error)) from error
+        if not getattr(loaded.processor, "chat_template", None):
+            raise UserError(
+                f"The model {self.source!r} has no chat template; take its instruction-tuned version"
+            )
+        loaded.tokenizer.padding_side = "left"
+        if loaded.tokenizer.pad_token is None:
+            loaded.tokenizer.pad_token = loaded.tokenizer.eos_token
+        return Loaded((_adapted(model, self.adapter) if self.adapter else model).eval(), loaded.processor)
+
+
+def find_checkpoint(
+    source: str,
+    revision: str | None = None,
+    adapter: str | None = None,
+    dtype: str | None = None,
+    device_map: str | None = None,
+) -> Checkpoint:
+    """Say what to open; a bare PEFT folder stands for its base model with itself on top.
+
+    Raises:
+        UserError: options that don't go together, or an adapter that is none.
+    """
+    folder, given = Path(source), Path(adapter).expanduser() if adapter else None
+    card = folder / "adapter_config.json"
+    if not card.is_file() or (folder / "config.json").exists():
+        return Checkpoint(source, revision, given, dtype, device_map)
+    if given:
+        raise UserError(f"--adapter {given}: {source} is an adapter itself; name the base model instead")
+    try:
+        base = json.loads(card.read_text(encoding="utf-8"))["base_model_name_or_path"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{card}: base_model_name_or_path can't be read ({error!r})") from error
+    return Checkpoint(str(base), revision, folder, dtype, device_map)
+
+
+def find_devices(device: str | None, devices: str | None, device_map: str | None) -> tuple[str, ...]:
+    """Devices out of `--device X` or `--devices 0,1`; a bare number is a GPU. None given: an empty tuple.
+
+    Raises:
+        UserError: more than one way of placing a model.
+    """
+    if sum(bool(given) for given in (device, devices, device_map)) > 1:
+        raise UserError("--device, --devices and --device-map exclude each other")
+    names = [name.strip() for name in (device or devices or "").split(",") if name.strip()]
+    return tuple(f"cuda:{name}" if name.isdigit() else name for name in names)
+
+
+def folder_hash(folder: Path) -> str:
+    """sha256 over the names and bytes of a checkpoint's config, tokenizer and weights."""
+    total = hashlib.sha256()
+    for path in sorted(p for p in folder.iterdir() if p.suffix in _HASHED and p.name != "training.json"):
+        with path.open("rb") as file:
+            total.update(f"{path.name}:{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return total.hexdigest()
+
+
+def _device(name: str | None) -> str:
+    import torch
+
+    gpus = torch.cuda.device_count()
+    if name is None:
+        return "cuda" if gpus else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UserError(f"--device {name!r} is no device of torch's; e.g. cpu, cuda:0, 0") from error
+    if device.type == "cuda" and (device.index or 0) >= gpus:
+        raise UserError(f"--device {name}: torch sees {gpus} CUDA devices here")
+    return name
+
+
+def _adapted(model: Any, adapter: Path) -> Any:
+    if not (adapter / "adapter_model.safetensors").is_file():
+        raise UserError(f"{adapter}: adapter_model.safetensors is missing; other formats are not loaded")
+    try:
+        from peft import PeftModel
+    except ImportError as error:
+        raise UserError(f"An adapter needs peft: pip install peft ({error})") from error
+    try:
+        return PeftModel.from_pretrained(model, str(adapter))
+    except (ValueError, RuntimeError, TypeError) as error:  # made for another model, or a newer peft
+        raise UserError(f"The adapter {adapter} does not fit this model: {error}") from error
+
+
+def _why(source: str, error: Exception) -> str:
+    text = str(error)
+    if "trust_remote_code" in text:
+        return (
+            f"The model {source!r} brings its own code, and rsbench runs no code out of a checkpoint. "
+            "Serve it in an environment of its own and call the server:\n"
+            f"  vllm serve {source} --trust-remote-code --port 8000\n"
+            f"  rsbench run --model openai/{source} --base-url http://127.0.0.1:8000/v1 …\n"
+            "See docs/serve-with-vllm.md."
+        )
+    if isinstance(error, ImportError) and "torchvision" in text.lower():
+        return (
+            f"The processor of {source!r} needs torchvision, of the same build as your torch: "
+            "pip install torchvision"
+        )
+    return f"Can't load the model {source!r}: {error}"

@@ -1,0 +1,96 @@
+"""What a run folder has cost over all its sessions, by its records and its manifest.
+
+A record holds what its own calls used, so that a killed session is counted too. What leaves no record (failed
+tries that were billed, broken-off calls) stands in the manifest, one entry a session.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rsbench.budget import FREE, Callers, Spending, spent
+from rsbench.models.cards import Prices
+from rsbench.store import RunFolder
+
+MODEL = "the model under test"  # beside the judges' names; no judge can be called so
+
+
+class Account:
+    """One session in a run folder's books.
+
+    Args:
+        stored: The manifest; the prices go into it.
+        callers: Who may make calls in this session.
+    """
+
+    def __init__(self, folder: RunFolder, stored: dict[str, Any], callers: Callers) -> None:
+        now = {
+            name: caller.prices and {"input": caller.prices.input, "output": caller.prices.output}
+            for name, caller in callers.items()
+        }
+        stored["prices"] = stored.get("prices", {}) | now
+        self._prices = {name: _prices(known) for name, known in stored["prices"].items()}
+        self._folder = folder
+        self._recorded = recorded(folder, self._prices)
+        entries = [entry["unrecorded"] for entry in stored["sessions"] if "unrecorded" in entry]
+        self.before = sum((Spending.read(entry) for entry in entries), self._recorded)
+
+    def close(self, here: Spending, stored: dict[str, Any]) -> dict[str, Any]:
+        """Put the new total into the manifest; returns what the session's entry says.
+
+        Args:
+            here: What this session spent.
+            stored: The manifest.
+        """
+        new = recorded(self._folder, self._prices) - self._recorded
+        stored["spending"] = (self.before + here).stored()
+        return {"spending": here.stored(), "unrecorded": (here - new).stored()}
+
+
+def recorded(folder: RunFolder, prices: Mapping[str, Prices | None]) -> Spending:
+    """What the calls behind a folder's records used. An `error` says nothing of what its tries used.
+
+    Args:
+        folder: The run.
+        prices: By caller, None if unknown; who is not in it (an offline judge) makes no calls.
+    """
+    total = Spending()
+    for record in _records(folder.path / "replies.jsonl"):
+        if MODEL in prices:
+            total += _used(record, 1, prices[MODEL])
+    for record in _records(folder.path / "verdicts.jsonl"):
+        if record["judge"] in prices:
+            total += _used(record, record["attempts"], prices[record["judge"]])
+    return total
+
+
+def spending_lines(manifest: dict[str, Any]) -> list[str]:
+    """What the footer of a table says; nothing of runs that cost nothing."""
+    prices = [_prices(known) for known in manifest.get("prices", {}).values()]
+    if "spending" not in manifest or all(known == FREE for known in prices):
+        return []
+    return [f"Spent in this folder: {Spending.read(manifest['spending']).words()}"]
+
+
+def _used(record: dict[str, Any], calls: int, prices: Prices | None) -> Spending:
+    usage = record["usage"]
+    return spent(calls, usage["input_tokens"] or 0, usage["output_tokens"] or 0, prices)
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
+    """The records without errors. A torn or damaged line is for `Records.open` to mend or to refuse."""
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue
+            if record["status"] != "error":
+                yield record
+
+
+def _prices(known: dict[str, float] | None) -> Prices | None:
+    return None if known is None else Prices(input=known["input"], output=known["output"])
