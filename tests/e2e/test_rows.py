@@ -1,0 +1,100 @@
+"""Rows: what a run exports can be recomputed by a stranger, and anything else is refused with the reason."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rsbench.records import digest
+from rsbench.rows import check_row, json_schema, make_row
+from rsbench.store import RunFolder
+from rsbench.types import UserError
+from tests.cli import main_, ok, remote, write_task
+from tests.servers import FakeOpenAI, Fault, Rule
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete run of a model and a judge behind a local server."""
+    folder = tmp_path_factory.mktemp("rows")
+    with FakeOpenAI() as server:
+        ok(*remote(server.url, write_task(folder / "task"), "run"), cwd=folder)
+    return folder / "run"
+
+
+def test_a_row_is_made_and_checked_by_the_command_line(finished: Path, tmp_path: Path) -> None:
+    ok("leaderboard", "add", finished, "--out", tmp_path, cwd=tmp_path)
+    row = next(tmp_path.glob("*.json"))
+    assert "recomputed" in ok("check", "row", row, cwd=tmp_path).out
+    scores = json.loads(next((finished / "scores").glob("*.json")).read_text())
+    assert json.loads(row.read_text())["estimands"] == scores["estimands"]
+
+
+def test_labels_hold_no_text_of_the_model(finished: Path, tmp_path: Path) -> None:
+    # Sealed rows exist so that harmful generations need not be spread; evidence quotes them.
+    row = make_row(RunFolder(finished), None, tmp_path, sealed=True)
+    labels = (tmp_path / f"{row.stem}.labels.jsonl").read_text()
+    assert "evidence" not in labels
+    assert check_row(row).standing == "self-reported"
+
+
+def test_an_edited_number_is_refused(finished: Path, tmp_path: Path) -> None:
+    row = make_row(RunFolder(finished), None, tmp_path)
+    data = json.loads(row.read_text())
+    data["estimands"]["system"]["safe_effective_path"]["value"] = 0.99
+    row.write_text(json.dumps(data))
+    with pytest.raises(UserError, match="digest"):
+        check_row(row)
+
+
+def test_a_forged_digest_does_not_help(finished: Path, tmp_path: Path) -> None:
+    row = make_row(RunFolder(finished), None, tmp_path)
+    data = json.loads(row.read_text())
+    data["estimands"]["system"]["safe_effective_path"]["value"] = 0.99
+    data["digest"] = digest({key: value for key, value in data.items() if key != "digest"})
+    row.write_text(json.dumps(data))
+    with pytest.raises(UserError, match="not what its labels give"):
+        check_row(row)
+
+
+def test_changed_or_missing_labels_are_refused(finished: Path, tmp_path: Path) -> None:
+    row = make_row(RunFolder(finished), None, tmp_path)
+    labels = tmp_path / f"{row.stem}.labels.jsonl"
+    labels.write_text(labels.read_text().replace('"safe"', '"unsafe"', 1))
+    with pytest.raises(UserError, match="sha256"):
+        check_row(row)
+    labels.unlink()
+    with pytest.raises(UserError, match="missing"):
+        check_row(row)
+
+
+def test_a_mock_run_is_no_row(tmp_path: Path) -> None:
+    task = write_task(tmp_path / "task")
+    ok("run", "--model", "mock", "--judge", "mock", "--task", task, "--out", "run", cwd=tmp_path)
+    refused = main_("leaderboard", "add", "run", "--out", "rows", cwd=tmp_path)
+    assert refused.code == 2
+    assert "mock" in refused.err
+    assert not (tmp_path / "rows").exists()
+
+
+def test_an_incomplete_run_is_no_row(tmp_path: Path) -> None:
+    with FakeOpenAI(rules=[Rule(Fault.status(500))]) as server:
+        run = main_(
+            *remote(server.url, write_task(tmp_path / "task"), "run"), "--max-attempts", 1, cwd=tmp_path
+        )
+    assert run.code == 3
+    refused = main_("leaderboard", "add", "run", "--out", "rows", cwd=tmp_path)
+    assert refused.code == 2
+    assert "incomplete" in refused.err
+
+
+def test_the_committed_schema_is_the_models_own() -> None:
+    stored = json.loads((ROOT / "leaderboard" / "row.schema.json").read_text())
+    assert stored == json_schema()
+
+
+def test_every_committed_row_is_sound() -> None:
+    for path in sorted((ROOT / "leaderboard" / "rows").glob("*.json")):
+        check_row(path)
