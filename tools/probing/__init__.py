@@ -1,0 +1,1 @@
+"""Probes for unimodal leaks; see `tools/probes.py`."""
