@@ -9,7 +9,7 @@ TORCH_INDEX ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow lint scenes clean
+.PHONY: demo test test-slow lint scenes readme clean
 
 demo: $(VENV)/.demo
 	$(BIN)/rsbench run --subset demo
@@ -42,6 +42,9 @@ $(VENV)/.demo: pyproject.toml $(VENV)/.torch
 $(VENV)/.test: pyproject.toml $(VENV)/.torch
 	$(PIP) --editable '.[openai,anthropic,hf,dev]'
 	@touch $@
+
+readme: $(VENV)/.demo
+	$(BIN)/python tools/readme.py
 
 clean:
 	rm -rf $(VENV) build dist
