@@ -10,17 +10,19 @@ Out = Annotated[
 ]
 Shelf = Annotated[list[Path] | None, typer.Option(help="Folder with own tasks/, judges/ …; searched first.")]
 BaseUrl = Annotated[
-    str | None, typer.Option(help="Server compatible with OpenAI, e.g. http://127.0.0.1:8000/v1.")
+    str | None, typer.Option(help="Server with the provider's protocol, e.g. http://127.0.0.1:8000/v1.")
 ]
 KeyName = Annotated[
     str | None, typer.Option(help="Environment variable with the API key (keys are never arguments).")
 ]
 JudgeName = Annotated[
     str | None,
-    typer.Option(help="A judge's name or card, or provider/model: the card `llm` with that model."),
+    typer.Option(
+        help="A judge's name or card, or provider/model or a model's card: the judge `llm` with that model."
+    ),
 ]
-JudgeModel = Annotated[str | None, typer.Option(help="Model behind the judge, provider/model.")]
-JudgeUrl = Annotated[str | None, typer.Option(help="Base URL of the judge's server, if not OpenAI's.")]
+JudgeModel = Annotated[str | None, typer.Option(help="Model behind the judge: provider/model, or its card.")]
+JudgeUrl = Annotated[str | None, typer.Option(help="Base URL of the judge's server, if not the provider's.")]
 JudgeKey = Annotated[str | None, typer.Option(help="Environment variable with the judge's API key.")]
 Connections = Annotated[int, typer.Option(min=1, help="Calls in flight per account; 1 is plain serial.")]
 Timeout = Annotated[float, typer.Option(min=1, help="Seconds one call may take.")]

@@ -6,6 +6,7 @@ that serves it elsewhere. What is generated with an open checkpoint is the busin
 
 import hashlib
 import json
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from rsbench.types import UserError
 
 TINY = Path(__file__).parent / "tiny"
 DTYPES = ("float32", "bfloat16", "float16")
+# transformers opens checkpoints through process-wide state: two at once gave meta tensors and random heads.
+_OPENING = threading.Lock()
 _HASHED = (".json", ".safetensors", ".model", ".jinja", ".txt")
 
 
@@ -73,14 +76,20 @@ class Checkpoint:
             UserError: nothing usable there, with transformers' own words.
         """
         try:
-            import torch
-            from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor
+            import torch  # noqa: F401 - to say at once, and in our words, that the extra is missing
             from transformers.utils import logging
         except ImportError as error:
             raise UserError(
                 f"Local models need the extra [hf]: pip install 'rsbench[hf]' ({error})"
             ) from error
         logging.disable_progress_bar()
+        with _OPENING:
+            return self._open(device)
+
+    def _open(self, device: str | None) -> Loaded:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor
+
         place = _device(device)
         dtype = self.dtype or ("bfloat16" if place.startswith("cuda") else "float32")
         options: dict[str, Any] = {"revision": self.revision or "main", "trust_remote_code": False}

@@ -57,7 +57,7 @@ def _openai(name: str, rest: str, options: ModelOptions) -> Model:
         name=name,
         model_id=rest,
         base_url=options.base_url,
-        api_key=_key(options, "OPENAI_API_KEY", options.base_url in (None, OPENAI_URL)),
+        api_key=_key(options, "OPENAI_API_KEY", _official(options.base_url, OPENAI_URL)),
         api=options.api or "chat",
         timeout_s=options.timeout_s,
         connections=options.max_connections,
@@ -76,7 +76,7 @@ def _anthropic(name: str, rest: str, options: ModelOptions) -> Model:
         name=name,
         model_id=rest,
         base_url=options.base_url,
-        api_key=_key(options, "ANTHROPIC_API_KEY", options.base_url in (None, ANTHROPIC_URL)),
+        api_key=_key(options, "ANTHROPIC_API_KEY", _official(options.base_url, ANTHROPIC_URL)),
         timeout_s=options.timeout_s,
         connections=options.max_connections,
         revision=options.revision,
@@ -178,6 +178,11 @@ def _with_card(options: ModelOptions, card: ModelCard) -> ModelOptions:
         api_key_env=options.api_key_env or (None if elsewhere else card.api_key_env),
         revision=options.revision or card.revision,
     )
+
+
+def _official(url: str | None, own: str) -> bool:
+    """Whether a base URL is the provider's own, however its end is written."""
+    return url is None or url.rstrip("/").removesuffix("/v1") == own.removesuffix("/v1")
 
 
 def _key(options: ModelOptions, default_env: str, official: bool) -> str:
