@@ -265,7 +265,8 @@ class _Line(Strict):
 
 def _read_labels(path: Path, content: bytes) -> Iterator[Outcome]:
     adapter = TypeAdapter(_Line)
-    for number, text in enumerate(content.decode("utf-8").splitlines(), 1):
+    # Not splitlines: U+2028 may stand in a JSON string.
+    for number, text in enumerate(content.decode("utf-8").rstrip("\n").split("\n"), 1):
         line = validated(adapter, json.loads(text), f"{path}:{number}")
         yield Outcome(
             **line.model_dump(exclude={"steps", "answer"}),

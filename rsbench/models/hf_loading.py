@@ -189,9 +189,17 @@ def _adapted(model: Any, adapter: Path) -> Any:
         raise UserError(f"The adapter {adapter} does not fit this model: {error}") from error
 
 
+def _brings_code(folder: Path) -> bool:
+    """Whether a local checkpoint names classes of its own; the library then fails in other words."""
+    try:
+        return "auto_map" in json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+
+
 def _why(source: str, error: Exception) -> str:
     text = str(error)
-    if "trust_remote_code" in text:
+    if "trust_remote_code" in text or _brings_code(Path(source)):
         return (
             f"The model {source!r} brings its own code, and rsbench runs no code out of a checkpoint. "
             "Serve it in an environment of its own and call the server:\n"

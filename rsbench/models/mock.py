@@ -71,7 +71,7 @@ def _authored(request: Request) -> str:
 
 def _from_file(path: Path) -> Script:
     try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
         replies = {str(row["item"]): _reply(row) for row in rows}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(

@@ -49,9 +49,17 @@ class ModelOptions:
     local: LocalOptions = LocalOptions()
 
 
+def _refuse_local(name: str, options: ModelOptions) -> None:
+    """An option that a server would silently ignore is an error: the user counts on it."""
+    given = [f"--{key.replace('_', '-')}" for key, value in vars(options.local).items() if value]
+    if given:
+        raise UserError(f"--model {name}: {', '.join(given)} are for local models (hf, tiny)")
+
+
 def _openai(name: str, rest: str, options: ModelOptions) -> Model:
     if not rest:
         raise UserError("--model openai/<model>: the name of the model is missing, e.g. openai/gpt-5-mini")
+    _refuse_local(name, options)
     module = _import("rsbench.models.openai", "openai")
     model: Model = module.OpenAIModel(
         name=name,
@@ -71,6 +79,7 @@ def _anthropic(name: str, rest: str, options: ModelOptions) -> Model:
         raise UserError(
             "--model anthropic/<model>: the name of the model is missing, e.g. anthropic/claude-opus-4-7"
         )
+    _refuse_local(name, options)
     module = _import("rsbench.models.anthropic", "anthropic")
     model: Model = module.AnthropicModel(
         name=name,

@@ -16,6 +16,7 @@ from rsbench.models.base import GenParams, Message, Request  # noqa: E402
 from rsbench.models.hf import HFModel  # noqa: E402
 from rsbench.models.hf_batching import Worker, choose_batch  # noqa: E402
 from rsbench.models.hf_loading import TINY, Checkpoint, Loaded, find_checkpoint, find_devices  # noqa: E402
+from rsbench.models.registry import LocalOptions, ModelOptions, build  # noqa: E402
 from rsbench.types import Reply, UserError  # noqa: E402
 
 IMAGES = Path(__file__).resolve().parents[2] / "tasks" / "rsbench" / "images"
@@ -134,3 +135,15 @@ def test_a_folder_without_a_model_says_so(tmp_path: Path) -> None:
 def test_a_device_that_is_not_there_is_named() -> None:
     with pytest.raises(UserError, match="cuda:7"):
         Checkpoint(str(TINY)).load("cuda:7")
+
+
+def test_a_checkpoint_with_code_of_its_own_gets_the_command_that_serves_it(tmp_path: Path) -> None:
+    config = {"model_type": "own", "auto_map": {"AutoModel": "own.Model"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="vllm serve .* --trust-remote-code"):
+        Checkpoint(str(tmp_path)).load("cpu")
+
+
+def test_options_of_local_models_are_refused_for_a_server() -> None:
+    with pytest.raises(UserError, match="--adapter, --dtype|--dtype, --adapter"):
+        build("openai/some", ModelOptions(local=LocalOptions(dtype="float32", adapter="x")))
