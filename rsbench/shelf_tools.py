@@ -11,12 +11,14 @@ from rich.table import Table
 
 from rsbench import cards, shelves
 from rsbench.data import Dataset
+from rsbench.gold import FILE as GOLD
+from rsbench.gold import read_gold
 from rsbench.judges.llm import read_rubric
 from rsbench.model_check import check_model
 from rsbench.prompts import read_template, render
 from rsbench.rows import check_row
 from rsbench.terminal import err, out, plain
-from rsbench.types import UserError
+from rsbench.types import Item, UserError
 
 LISTED = ("tasks", "judges", "models", "baselines")
 TEMPLATES = Path(__file__).parent / "templates"  # what `rsbench new` copies
@@ -105,6 +107,9 @@ def _check_task(name: str, extra: list[Path], data: Path | None) -> None:
     for item in dataset:
         for variant, text in texts.items():
             render(text, str(templates[variant]), query=item.query)
+    _check_twins(dataset)
+    if (found.folder / GOLD).is_file():
+        read_gold(found.folder / GOLD, frozenset(entry.id for entry in dataset.index))
     for subset in card.subsets:
         Dataset(card, found.folder, data).select(subset)
     kinds = Counter(entry.kind for entry in dataset.index)
@@ -116,6 +121,27 @@ def _check_task(name: str, extra: list[Path], data: Path | None) -> None:
     )
     for category, count in sorted(Counter(entry.category for entry in dataset.index).items()):
         console.print(f"  {count:>5}  {plain(category)}", markup=False)
+
+
+def _check_twins(dataset: Dataset) -> None:
+    """Twins must differ in the modality that `swap` names, and in no other.
+
+    Raises:
+        UserError: the pair, and what its items differ in.
+    """
+    first: dict[str, Item] = {}
+    for item in dataset:
+        twin = first.setdefault(item.pair, item)
+        if twin is item or item.swap is None:
+            continue
+        other_image = [image.sha256 for image in item.images] != [image.sha256 for image in twin.images]
+        differ = {
+            name for name, does in (("image", other_image), ("query", item.query != twin.query)) if does
+        }
+        if differ != {item.swap} or twin.swap != item.swap:
+            found = " and ".join(sorted(differ)) or "nothing"
+            where = f"{dataset.folder}: pair {item.pair!r}"
+            raise UserError(f"{where} says swap: {item.swap}, but its items differ in {found}")
 
 
 def make_new(what: str, name: str, into: Path) -> None:
