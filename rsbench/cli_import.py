@@ -26,6 +26,7 @@ from rsbench.cli_options import (
 
 
 def import_(
+    context: typer.Context,
     replies: Annotated[Path, typer.Argument(help="JSON lines: item, text …", show_default=False)],
     model_name: Annotated[str, typer.Option(help="Whose replies they are, e.g. gpt-x or owner/model.")],
     task: Annotated[str, typer.Option(help="A task's name or card (folder or .yaml).")] = "rsbench",
@@ -50,32 +51,11 @@ def import_(
     shelf: Shelf = None,
 ) -> None:
     """Judge and score replies made elsewhere. Items without a line count as missing."""
-    from rsbench.budget import Caps
     from rsbench.importing import read_replies
-    from rsbench.models.registry import ModelOptions
-    from rsbench.settings import Settings, default_out
+    from rsbench.settings import default_out, from_options
     from rsbench.show import run_and_show
 
     given = read_replies(replies, model_name)
-    options = ModelOptions(judge_base_url, None, judge_api_key_env, timeout, max_connections)
-    settings = Settings(
-        model=f"import/{given.name}",
-        task=task,
-        judge=judge,
-        judge_model=judge_model,
-        data=data,
-        prompt=prompt,
-        subset=subset,
-        samples=given.samples,
-        hints=not hint_blind,
-        shelves=tuple(shelf or ()),
-        model_options=options,
-        judge_options=options,
-        max_attempts=max_attempts,
-        allow_same_family=allow_same_family,
-        caps=Caps(max_cost, max_calls, max_tokens_total),
-        dry_run=dry_run,
-        yes=yes,
-    )
+    settings = from_options(context.params | {"model": f"import/{given.name}", "samples": given.samples})
     complete = run_and_show(settings, out or default_out(settings), given)
     raise typer.Exit(0 if complete else 3)

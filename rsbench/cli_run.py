@@ -41,6 +41,7 @@ COMPLETE, INCOMPLETE = 0, 3
 
 @app.command()
 def run(
+    context: typer.Context,
     model: Annotated[
         list[str] | None,
         typer.Option(help="tiny, mock, openai/NAME, hf/FOLDER …, or a model card (.yaml); repeatable."),
@@ -105,46 +106,16 @@ def run(
     Without arguments: the embedded model on the bundled benchmark, offline. Interrupted? The same command
     resumes.
     """
-    from rsbench.budget import Caps
-    from rsbench.models.base import GenParams
-    from rsbench.models.cards import parameters_for
-    from rsbench.models.registry import LocalOptions, ModelOptions
-    from rsbench.settings import Settings, default_out
+    from rsbench.settings import default_out, from_options
     from rsbench.show import run_and_show
 
-    models, tasks = model or ["tiny"], task or ["rsbench"]
     if api not in (None, "chat", "responses"):
         raise UserError(f"--api {api!r}: allowed are chat and responses")
-    sampling = {"temperature": temperature, "top_p": top_p}
-    given = {"max_tokens": max_tokens, "reasoning_effort": reasoning_effort, **sampling}
-    reach = (timeout, max_connections, batch_size)
-    local = LocalOptions(device, devices, device_map, dtype, adapter)
+    models, tasks = model or ["tiny"], task or ["rsbench"]
     complete = True
     for one_model in models:
         for one_task in tasks:
-            settings = Settings(
-                model=one_model,
-                task=one_task,
-                judge=judge,
-                judge_model=judge_model,
-                data=data,
-                prompt=prompt,
-                subset=subset,
-                limit=limit,
-                seed=seed,
-                samples=samples,
-                params=parameters_for(one_model, GenParams(), given),
-                hints=not hint_blind,
-                shelves=tuple(shelf or ()),
-                model_options=ModelOptions(base_url, api, api_key_env, *reach, revision, local),
-                judge_options=ModelOptions(judge_base_url, None, judge_api_key_env, *reach),
-                max_attempts=max_attempts,
-                allow_change=allow_change,
-                allow_same_family=allow_same_family,
-                caps=Caps(max_cost, max_calls, max_tokens_total),
-                dry_run=dry_run,
-                yes=yes,
-            )
+            settings = from_options(context.params | {"model": one_model, "task": one_task})
             place = default_out(settings) if out is None else out
             if out is not None and len(models) * len(tasks) > 1:
                 place = out / default_out(settings).name
@@ -154,6 +125,7 @@ def run(
 
 @app.command()
 def judge(
+    context: typer.Context,
     run_folder: RunArgument,
     judge: JudgeName = None,
     judge_model: JudgeModel = None,
@@ -172,23 +144,8 @@ def judge(
     shelf: Shelf = None,
 ) -> None:
     """Judge the replies of a run with another judge; nothing is generated again."""
-    from rsbench.budget import Caps
-    from rsbench.models.registry import ModelOptions
-    from rsbench.settings import Settings
+    from rsbench.settings import from_options
     from rsbench.show import judge_and_show
 
-    options = ModelOptions(judge_base_url, None, judge_api_key_env, timeout, max_connections)
-    settings = Settings(
-        judge=judge,
-        judge_model=judge_model,
-        hints=not hint_blind,
-        shelves=tuple(shelf or ()),
-        model_options=options,
-        judge_options=options,
-        max_attempts=max_attempts,
-        allow_same_family=allow_same_family,
-        caps=Caps(max_cost, max_calls, max_tokens_total),
-        dry_run=dry_run,
-        yes=yes,
-    )
-    raise typer.Exit(COMPLETE if judge_and_show(settings, run_folder) else INCOMPLETE)
+    complete = judge_and_show(from_options(context.params), run_folder)
+    raise typer.Exit(COMPLETE if complete else INCOMPLETE)

@@ -1,7 +1,8 @@
 """From a task card to items: records (`rsbench.sources`) checked, hashed, indexed.
 
 Everything is checked before the first call. Items are streamed, never held together: a first pass checks each
-record and keeps an index (id, pair, kind, category); later passes read the source again.
+record and keeps an index (id, pair, kind, category); later passes read the source again. Images are decoded
+and hashed for the selected items alone, once each: a run of two pairs need not read a thousand pictures.
 """
 
 import hashlib
@@ -15,7 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from rsbench.cards import Strict, TaskCard, validated
-from rsbench.images import check_image
+from rsbench.images import check_image, load_image
 from rsbench.shelves import inside
 from rsbench.sources import cache_folder, mapped, rows
 from rsbench.types import (
@@ -118,9 +119,9 @@ class Dataset:
 
     def __iter__(self) -> Iterator[Item]:
         for where, row in rows(self.card.data, self.folder, self._local):
-            item = self._item(where, row)
-            if self._selected is None or item.id in self._selected:
-                yield item
+            record = self._record(where, row)
+            if self._selected is None or record.id in self._selected:
+                yield self._item(where, record)
 
     def select(self, subset: str | None = None, limit: int | None = None, seed: int = 0) -> None:
         """Keep a named subset, and of that at most `limit` items.
@@ -141,6 +142,15 @@ class Dataset:
         self._selected = frozenset(chosen)
         self.index = tuple(entry for entry in self.index if entry.id in chosen)
 
+    def check_images(self) -> None:
+        """Decode and hash every image of the selected items now, rather than when a call needs it.
+
+        Raises:
+            UserError: an image that can't be sent.
+        """
+        for _ in self:
+            pass
+
     def _subset(self, name: str, pairs: Mapping[str, object]) -> list[str]:
         if name not in self.card.subsets:
             known = ", ".join(self.card.subsets) or "none"
@@ -157,7 +167,7 @@ class Dataset:
         kinds: dict[str, list[str]] = {}
         places: dict[str, str] = {}
         for where, row in rows(self.card.data, self.folder, self._local):
-            item = self._item(where, row)
+            item = self._record(where, row)
             if item.id in seen:
                 raise UserError(f"{where}: id {item.id!r} is already used at {seen[item.id]}")
             if self.card.categories is not None and item.category not in self.card.categories:
@@ -166,9 +176,11 @@ class Dataset:
                     f"{where}: category {item.category!r} is not in the task card. Allowed: {allowed}"
                 )
             seen[item.id] = where
-            kinds.setdefault(item.pair, []).append(item.kind)
-            places.setdefault(item.pair, where)
-            yield IndexEntry(item.id, item.pair, item.kind, item.category)
+            self._places(where, item)
+            pair = item.pair or item.id
+            kinds.setdefault(pair, []).append(item.kind)
+            places.setdefault(pair, where)
+            yield IndexEntry(item.id, pair, item.kind, item.category)
         if not seen:
             raise UserError(f"{self.folder}: task {self.card.name!r} has no items")
         if self.card.pairs:
@@ -184,15 +196,28 @@ class Dataset:
             self._hashes[path] = check_image(path)
         return self._hashes[path]
 
-    def _item(self, where: str, row: Mapping[str, Any]) -> Item:
-        record = validated(_RECORD, mapped(self.card.data, row, where), where)
-        images: list[ItemImage] = []
-        for image in record.images:
-            try:
-                path = inside(self.folder, image.path)
-                images.append(ItemImage(path, image.caption, self._hash(path)))
-            except UserError as error:
-                raise UserError(f"{where}: item {record.id!r}: {error}") from error
+    def _record(self, where: str, row: Mapping[str, Any]) -> ItemRecord:
+        return validated(_RECORD, mapped(self.card.data, row, where), where)
+
+    def _places(self, where: str, record: ItemRecord) -> list[Path]:
+        """Where an item's images lie; none may be missing or outside the data's folder."""
+        try:
+            paths = [inside(self.folder, image.path) for image in record.images]
+            for path in paths:
+                if not path.is_file():
+                    load_image(path)  # says what is there instead
+        except UserError as error:
+            raise UserError(f"{where}: item {record.id!r}: {error}") from error
+        return paths
+
+    def _item(self, where: str, record: ItemRecord) -> Item:
+        paths = self._places(where, record)
+        try:
+            hashes = [self._hash(path) for path in paths]
+        except UserError as error:
+            raise UserError(f"{where}: item {record.id!r}: {error}") from error
+        shown = zip(paths, record.images, hashes, strict=True)
+        images = [ItemImage(path, image.caption, sha256) for path, image, sha256 in shown]
         return Item(
             id=record.id,
             images=tuple(images),

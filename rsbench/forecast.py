@@ -14,8 +14,9 @@ from rsbench.judges.llm import RubricJudge
 from rsbench.models.base import GenParams
 from rsbench.models.cards import Prices
 from rsbench.pacing import BYTES_A_TOKEN, IMAGE_TOKENS, input_tokens
+from rsbench.plan import Plan, Sample
 from rsbench.records import read_reply, verdict_key
-from rsbench.runner import JUDGED, Plan, Sample, judge_identity, judge_name
+from rsbench.runner import JUDGED, judge_identity, judge_name
 from rsbench.spending import MODEL
 from rsbench.steps import segment
 from rsbench.store import Records, RunFolder

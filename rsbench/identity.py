@@ -1,8 +1,7 @@
 """What a run is: the identity that its manifest holds and that a resume must match, its judges, its plan."""
 
 import dataclasses
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,8 +11,9 @@ from rsbench.judges.base import Judge
 from rsbench.models import registry as models
 from rsbench.models.base import Model
 from rsbench.models.cards import card_for
+from rsbench.plan import Plan
 from rsbench.records import digest
-from rsbench.runner import Plan, judge_identity, judge_name
+from rsbench.runner import judge_identity, judge_name
 from rsbench.settings import Settings
 from rsbench.shelves import Found
 from rsbench.store import RunFolder
@@ -47,20 +47,24 @@ def rebuild_settings(settings: Settings) -> dict[str, Any]:
 
 
 def judge_entry(
-    choice: judges.JudgeChoice, judge: Judge, judge_model: Model | None, model: Model, settings: Settings
+    choice: judges.JudgeChoice,
+    judge: Judge,
+    judge_models: Mapping[str, Model],
+    model: Model,
+    settings: Settings,
 ) -> dict[str, Any]:
     """What the manifest says of a judge."""
     card, found = cards.load_judge(choice.card, list(settings.shelves))
     model_card = card_for(choice.model) if choice.model else None
     own = judge_identity(judge, settings.hints)
-    same = judge_model is not None and judge_model.family is not None and judge_model.family == model.family
+    behind = judge_models.values()
     return {
         "card": manifest.card_entry(found),
         **({"model_card": manifest.card_entry(model_card[1])} if model_card else {}),
         "kind": card.kind,
         "identity": own,
-        "same_family": same,
-        "mock": card.kind == "mock" or (judge_model is not None and models.is_mock(judge_model)),
+        "same_family": model.family is not None and any(m.family == model.family for m in behind),
+        "mock": card.kind == "mock" or any(models.is_mock(m) for m in behind),
         "validation": find_validation(found.folder, own),
     }
 
@@ -95,14 +99,3 @@ def resume(
         warn(f"changed since the run began: {line}")
     cards_now = {key: manifest.card_entry(f) for key, f in found.items()}
     return {**old, "identity": wanted, "cards": cards_now}
-
-
-def plan_lines(plan: Plan) -> str:
-    """The plan as `plan.jsonl` holds it."""
-    lines = []
-    for sample in plan:
-        item = sample.item
-        row = {"item": item.id, "sample": sample.number, "key": sample.key, "pair": item.pair}
-        row |= {"kind": item.kind, "category": item.category, "item_hash": item.hash}
-        lines.append(json.dumps(row, ensure_ascii=False))
-    return "\n".join(lines) + "\n"

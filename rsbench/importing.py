@@ -15,8 +15,8 @@ from pydantic import Field, TypeAdapter
 from rsbench.cards import Strict, validated
 from rsbench.models.base import Request
 from rsbench.models.families import family_of
+from rsbench.plan import Plan
 from rsbench.records import reply_record
-from rsbench.runner import Plan
 from rsbench.types import Reply, ReplyStatus, UserError
 
 

@@ -6,70 +6,24 @@ worker, and a traceback is a traceback.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from rsbench.budget import Budget, CapReached, Caps
-from rsbench.data import Dataset
-from rsbench.images import load_image
 from rsbench.judges.base import Case, Judge
 from rsbench.judges.llm import Generate
 from rsbench.limits import Limiters, RetryNote, RetryPolicy, with_retry
-from rsbench.models.base import GenParams, Message, Model, ProviderError, Request
+from rsbench.models.base import Model, ProviderError, Request
 from rsbench.models.cards import ModelCard, Prices
 from rsbench.pacing import Pace
-from rsbench.prompts import render
-from rsbench.records import (
-    read_reply,
-    reply_key,
-    reply_record,
-    verdict_key,
-    verdict_record,
-)
+from rsbench.plan import Plan, Sample
+from rsbench.records import read_reply, reply_record, verdict_key, verdict_record
 from rsbench.shelves import Found
 from rsbench.steps import segment
 from rsbench.store import Records, RunFolder
-from rsbench.types import FINAL_REPLY, FINAL_VERDICT, Item, Reply, UserError, Verdict
+from rsbench.types import FINAL_REPLY, FINAL_VERDICT, Reply, UserError, Verdict
 
 JUDGED = frozenset({"ok", "truncated"})  # replies with words to judge; other statuses speak for themselves
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What will be asked of whom: decided, checked and hashed before the first call."""
-
-    dataset: Dataset
-    template: str
-    template_path: Path
-    model_identity: dict[str, str]
-    params: GenParams
-    samples: int = 1
-
-    def __iter__(self) -> Iterator["Sample"]:
-        for item in self.dataset:
-            prompt = render(self.template, str(self.template_path), query=item.query)
-            for number in range(self.samples):
-                key = reply_key(item, prompt, self.model_identity, self.params, number)
-                yield Sample(item, number, prompt, key)
-
-    def __len__(self) -> int:
-        return len(self.dataset) * self.samples
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One planned call: the n-th reply to an item."""
-
-    item: Item
-    number: int
-    prompt: str
-    key: str
-
-    def request(self, params: GenParams) -> Request:
-        """The call; reads the item's images."""
-        images = tuple(load_image(image.path) for image in self.item.images)
-        return Request((Message("user", self.prompt, images),), params, self.key, None, self.item)
 
 
 @dataclass

@@ -3,21 +3,17 @@
 Everything that can be wrong in what the user gave is found here, before the first call.
 """
 
-import asyncio
 import dataclasses
-import json
-import time
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rsbench import cards
-from rsbench.budget import Budget, Caller, Callers, CapReached, is_paid, prices_of, spent
-from rsbench.data import Dataset
+from rsbench.budget import Budget, Caller, is_paid, prices_of, spent
+from rsbench.execute import execute
 from rsbench.forecast import Ask, forecast
-from rsbench.identity import identity, judge_entry, plan_lines, rebuild_settings, resume
+from rsbench.identity import identity, judge_entry, rebuild_settings, resume
 from rsbench.importing import ImportedModel
 from rsbench.judges import registry as judges
 from rsbench.judges.base import Judge
@@ -25,16 +21,16 @@ from rsbench.limits import Limiters, RetryPolicy
 from rsbench.models import registry as models
 from rsbench.models.base import GenParams, Model, Request
 from rsbench.models.cards import card_for
-from rsbench.prompts import read_template
-from rsbench.runner import Engine, Plan, Tally, judge_name
+from rsbench.plan import Plan, make_plan, plan_lines
+from rsbench.runner import Engine, Tally, judge_name
 from rsbench.score import score
 from rsbench.settings import Settings, default_out
-from rsbench.shelves import Found, inside
-from rsbench.spending import MODEL, Account
-from rsbench.store import MANIFEST, PLAN, RunFolder
+from rsbench.spending import MODEL
+from rsbench.store import PLAN, RunFolder
 from rsbench.types import FINAL_REPLY, Reply, UserError
 
 Watch = Callable[[Tally, int], None]  # called after each change with the tally and the number planned
+JudgeModels = Mapping[str, Model]  # the models behind a judge, by what the user typed for each
 
 
 def run(
@@ -60,12 +56,12 @@ def run(
     records = imported.records(plan) if imported else []
     engine, tally = _engine(settings, watch, len(plan))
     engine.keep_pace(model, carded)
-    judge, judge_model = _judge(choice, settings, engine)
-    _check_judge(judge, judge_model, model, plan, settings, warn)
+    judge, judge_models = _judge(choice, settings, engine)
+    _check_judge(judge, judge_models, model, plan, settings, warn)
     out = settings.out or default_out(settings)
     generating = None if imported else model
     engine.price(model, prices_of(settings.model))
-    callers = _callers(generating, judge, judge_model, choice, settings)
+    callers = _callers(generating, judge, judge_models, settings)
     if not ask(is_paid(callers), partial(forecast, plan, out, judge, settings.hints, callers)):
         return None
     with RunFolder(out).locked() as folder:
@@ -73,11 +69,11 @@ def run(
         stored = resume(folder, identity(card, found, settings, plan, model), used, settings, judge, warn)
         stored["mock"] = models.is_mock(model)
         stored["settings"] = rebuild_settings(settings)
-        entry = judge_entry(choice, judge, judge_model, model, settings)
+        entry = judge_entry(choice, judge, judge_models, model, settings)
         folder.write_text(PLAN, plan_lines(plan))
         if records:
             _store(records, folder)
-        _execute(folder, stored, entry, engine, tally, plan, generating, judge, settings, callers)
+        execute(folder, stored, entry, engine, tally, plan, generating, judge, settings, callers)
         return score(folder, judge_name(judge, settings.hints))
 
 
@@ -118,30 +114,15 @@ def judge_again(
             raise UserError(f"{folder_path}: the task or its data has changed since this run; run it anew")
         choice = judges.choose(settings.judge, settings.judge_model, settings.model, card.judge)
         engine, tally = _engine(settings, watch, len(plan))
-        judge, judge_model = _judge(choice, settings, engine)
+        judge, judge_models = _judge(choice, settings, engine)
         model = _Past(settings.model, stored["identity"]["family"], model_identity)
-        _check_judge(judge, judge_model, model, plan, settings, warn)
-        callers = _callers(None, judge, judge_model, choice, settings)
+        _check_judge(judge, judge_models, model, plan, settings, warn)
+        callers = _callers(None, judge, judge_models, settings)
         if not ask(is_paid(callers), partial(forecast, plan, folder_path, judge, settings.hints, callers)):
             return None
-        entry = judge_entry(choice, judge, judge_model, model, settings)
-        _execute(folder, stored, entry, engine, tally, plan, None, judge, settings, callers)
+        entry = judge_entry(choice, judge, judge_models, model, settings)
+        execute(folder, stored, entry, engine, tally, plan, None, judge, settings, callers)
         return score(folder, judge_name(judge, settings.hints))
-
-
-def make_plan(card: cards.TaskCard, found: Found, settings: Settings, model: dict[str, str]) -> Plan:
-    """Load the data and the prompt.
-
-    Raises:
-        UserError: bad data, unknown prompt variant or subset.
-    """
-    if settings.prompt not in card.prompts:
-        raise UserError(f"--prompt {settings.prompt!r}: task {card.name} has {', '.join(card.prompts)}")
-    template_path = inside(found.folder, card.prompts[settings.prompt])
-    template = read_template(template_path)
-    dataset = Dataset(card, found.folder, settings.data)
-    dataset.select(settings.subset, settings.limit, settings.seed)
-    return Plan(dataset, template, template_path, model, settings.params, settings.samples)
 
 
 class _Past:
@@ -170,25 +151,21 @@ def _engine(settings: Settings, watch: Watch, planned: int) -> tuple[Engine, Tal
     return Engine(limiters, policy, tally, lambda: watch(tally, planned), Budget(settings.caps)), tally
 
 
-def _judge(choice: judges.JudgeChoice, settings: Settings, engine: Engine) -> tuple[Judge, Model | None]:
-    made: list[Model] = []
+def _judge(choice: judges.JudgeChoice, settings: Settings, engine: Engine) -> tuple[Judge, JudgeModels]:
+    made: dict[str, Model] = {}
 
     def make(name: str) -> Model:
-        made.append(models.build(name, settings.judge_options))
-        engine.keep_pace(made[-1], card_for(name))
-        engine.price(made[-1], prices_of(name))
-        return made[-1]
+        if name not in made:
+            made[name] = models.build(name, settings.judge_options)
+            engine.keep_pace(made[name], card_for(name))
+            engine.price(made[name], prices_of(name))
+        return made[name]
 
-    judge = judges.build(choice, list(settings.shelves), make, engine.around)
-    return judge, made[0] if made else None
+    return judges.build(choice, list(settings.shelves), make, engine.around), made
 
 
 def _callers(
-    model: Model | None,
-    judge: Judge,
-    judge_model: Model | None,
-    choice: judges.JudgeChoice,
-    settings: Settings,
+    model: Model | None, judge: Judge, judge_models: JudgeModels, settings: Settings
 ) -> dict[str, Caller]:
     """Who makes calls in this session, at which prices.
 
@@ -198,8 +175,10 @@ def _callers(
     callers: dict[str, Caller] = {}
     if model is not None:
         callers[MODEL] = Caller.of(model, settings.model)
-    if judge_model is not None and choice.model is not None:
-        callers[judge_name(judge, settings.hints)] = Caller.of(judge_model, choice.model)
+    name = judge_name(judge, settings.hints)
+    for argument, judge_model in judge_models.items():
+        who = name if len(judge_models) == 1 else f"{name} ({argument})"
+        callers[who] = Caller.of(judge_model, argument)
     for who, caller in callers.items():
         settings.caps.check_priced(who, spent(0, 0, 0, caller.prices))
     return callers
@@ -207,80 +186,19 @@ def _callers(
 
 def _check_judge(
     judge: Judge,
-    judge_model: Model | None,
+    judge_models: JudgeModels,
     model: Model,
     plan: Plan,
     settings: Settings,
     warn: Callable[[str], None],
 ) -> None:
     """Refuse a judge that may not, or can't, judge these replies, before they are paid for."""
-    if warning := judges.check_independence(model, judge_model, settings.allow_same_family):
-        warn(warning)
+    for judge_model in judge_models.values():
+        if warning := judges.check_independence(model, judge_model, settings.allow_same_family):
+            warn(warning)
     if not judge.needs_reference:
         return
     lacking = next((item.id for item in plan.dataset if item.reference is None), None)
     if lacking is not None or not settings.hints:
         why = f"item {lacking!r} has none" if settings.hints else "--hint-blind hides it"
         raise UserError(f"The judge {judge.name} needs the reference path, but {why}; choose another --judge")
-
-
-def _execute(
-    folder: RunFolder,
-    stored: dict[str, Any],
-    entry: dict[str, Any],
-    engine: Engine,
-    tally: Tally,
-    plan: Plan,
-    model: Model | None,
-    judge: Judge,
-    settings: Settings,
-    callers: Callers,
-) -> None:
-    """Run the plan; whatever happens, the session is noted in the manifest."""
-    name = judge_name(judge, settings.hints)
-    account = Account(folder, stored, callers)
-    settings.caps.check_priced("calls made earlier in this folder", account.before)
-    engine.budget.begin(account.before)
-    stored["judges"][name] = entry
-    folder.write(MANIFEST, stored)
-    began, clock = datetime.now(UTC), time.monotonic()
-    accounts = {m for m in (model.account if model else None, judge.account) if m}
-    connections = settings.model_options.max_connections
-    workers = 1 if connections == 1 else connections * max(1, len(accounts))
-
-    async def work() -> None:
-        try:
-            await engine.run(plan, folder, model, judge, settings.hints, workers)
-        finally:
-            if model is not None:
-                await model.close()
-            await judge.close()
-
-    try:
-        asyncio.run(work())
-    except UserError:
-        if not _has_judged(folder, name):  # a mistyped judge would stay a judge of this run for ever
-            del stored["judges"][name]
-        raise
-    finally:
-        session = {
-            "started": began.isoformat(timespec="seconds"),
-            "seconds": round(time.monotonic() - clock, 3),
-            "calls": tally.calls,
-            "retries": tally.retries,
-            "statuses": tally.statuses,
-            **account.close(engine.budget.here, stored),
-        }
-        stored["sessions"].append(session)
-        folder.write(MANIFEST, stored)
-    if engine.stopped:
-        raise CapReached(engine.stopped)
-
-
-def _has_judged(folder: RunFolder, name: str) -> bool:
-    path = folder.path / "verdicts.jsonl"
-    if not path.exists():
-        return False
-    written = f'"judge":{json.dumps(name)},'  # searched as text: after a failure the file may be damaged
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        return any(written in line for line in lines)

@@ -3,12 +3,15 @@
 Apart from `session`, which acts on it, so that the command line can say it without loading the engine.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rsbench.budget import Caps
 from rsbench.models.base import GenParams
-from rsbench.models.registry import ModelOptions
+from rsbench.models.cards import parameters_for
+from rsbench.models.registry import LocalOptions, ModelOptions
 from rsbench.score import slug
 from rsbench.shelves import is_path
 
@@ -39,6 +42,39 @@ class Settings:
     caps: Caps = Caps()
     dry_run: bool = False
     yes: bool = False
+
+
+_AS_GIVEN = frozenset(
+    "model task judge judge_model out data prompt subset limit seed samples max_attempts allow_change "
+    "allow_same_family dry_run yes".split()
+)
+_SAMPLING = ("max_tokens", "temperature", "top_p", "reasoning_effort")
+_SERVER = ("base_url", "api", "api_key_env", "revision")
+_LOCAL = ("device", "devices", "device_map", "dtype", "adapter")
+
+
+def from_options(given: Mapping[str, Any]) -> Settings:
+    """The settings that a command's options say, by their names; an option a command lacks has its default.
+
+    Raises:
+        UserError: the model's card is no card.
+    """
+    limits = {"timeout_s": "timeout", "max_connections": "max_connections", "batch_size": "batch_size"}
+    reach: dict[str, Any] = {field: given[option] for field, option in limits.items() if option in given}
+    direct = {name: given[name] for name in _AS_GIVEN if name in given}
+    server: dict[str, Any] = {name: given.get(name) for name in _SERVER}
+    judge: dict[str, Any] = {name: given.get(f"judge_{name}") for name in ("base_url", "api_key_env")}
+    local = LocalOptions(**{name: given.get(name) for name in _LOCAL})
+    asked = {name: given.get(name) for name in _SAMPLING}
+    return Settings(
+        **direct,
+        hints=not given.get("hint_blind", False),
+        shelves=tuple(given.get("shelf") or ()),
+        params=parameters_for(given["model"], GenParams(), asked) if "model" in given else GenParams(),
+        model_options=ModelOptions(**server, **reach, local=local),
+        judge_options=ModelOptions(**judge, **reach),
+        caps=Caps(given.get("max_cost"), given.get("max_calls"), given.get("max_tokens_total")),
+    )
 
 
 def default_out(settings: Settings) -> Path:

@@ -83,13 +83,13 @@ def build(
     return judge
 
 
-def check_independence(model: Model, judge_model: Model | None, allow_same_family: bool) -> str | None:
+def check_independence(model: Model, judge_model: Model, allow_same_family: bool) -> str | None:
     """Refuse a judge that is the model under test or of its family; returns a warning if that can't be told.
 
     Raises:
         UserError: the judge is the model, or of its family without `--allow-same-family`.
     """
-    if judge_model is None or is_mock(model):
+    if is_mock(model):
         return None
     mine, theirs = (m.identity().get("model", m.name) for m in (model, judge_model))
     if mine == theirs:

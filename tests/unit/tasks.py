@@ -64,5 +64,5 @@ def dataset(folder: Path, data: Path | None = None) -> Dataset:
 
 def complaint(folder: Path, data: Path | None = None) -> str:
     with pytest.raises(UserError) as caught:
-        dataset(folder, data)
+        dataset(folder, data).check_images()
     return str(caught.value)
