@@ -9,6 +9,7 @@ from typing import Any
 from rsbench.budget import Callers, CapReached
 from rsbench.judges.base import Judge
 from rsbench.models.base import Model
+from rsbench.models.registry import in_process
 from rsbench.plan import Plan
 from rsbench.runner import Engine, Tally, judge_name
 from rsbench.settings import Settings
@@ -43,7 +44,16 @@ def execute(
 
     async def work() -> None:
         try:
-            await engine.run(plan, folder, model, judge, settings.hints, workers)
+            if model is not None and in_process(model.account) and in_process(judge.account):
+                # Two local models need not fit into memory together: the first is freed before the second.
+                tally.stage = "generating"
+                await engine.run(plan, folder, model, None, settings.hints, workers)
+                await model.close()
+                tally.stage = "judging"
+                if not engine.stopped:
+                    await engine.run(plan, folder, None, judge, settings.hints, workers)
+            else:
+                await engine.run(plan, folder, model, judge, settings.hints, workers)
         finally:
             if model is not None:
                 await model.close()

@@ -36,6 +36,7 @@ class Tally:
     retries: int = 0
     statuses: dict[str, int] = field(default_factory=dict)
     note: str = ""
+    stage: str = ""  # named where generating and judging take turns
 
     def count(self, status: str) -> None:
         """Count one reply or verdict by its status."""
@@ -91,9 +92,15 @@ class Engine:
         return call
 
     async def run(
-        self, plan: Plan, folder: RunFolder, model: Model | None, judge: Judge, hints: bool, workers: int
+        self,
+        plan: Plan,
+        folder: RunFolder,
+        model: Model | None,
+        judge: Judge | None,
+        hints: bool,
+        workers: int,
     ) -> None:
-        """Generate (unless `model` is None) and judge what has no final record yet.
+        """Generate (unless `model` is None) and judge (unless `judge` is) what has no final record yet.
 
         At a cap the calls in flight are finished, and `stopped` says which it was.
 
@@ -104,12 +111,13 @@ class Engine:
         verdicts = folder.verdicts(FINAL_VERDICT).open()
         generate = self.around(model) if model else None
         samples = iter(plan)
+        self._tally.done = 0
 
         async def worker() -> None:
             for sample in samples:
                 try:
                     reply = await self._reply(sample, plan, replies, generate)
-                    if reply is not None and reply.status in JUDGED:
+                    if judge is not None and reply is not None and reply.status in JUDGED:
                         await self._verdict(sample, reply, judge, hints, verdicts)
                 except CapReached as reached:
                     self.stopped = str(reached)

@@ -161,6 +161,11 @@ def is_mock(model: Model) -> bool:
     return model.identity().get("provider") == "mock"
 
 
+def in_process(account: str | None) -> bool:
+    """Whether the model behind a limiter account lives in this process and fills its memory."""
+    return account is not None and account.startswith("hf:")
+
+
 def _builder(provider: str, where: str) -> Builder:
     if provider in PROVIDERS:
         return PROVIDERS[provider][0]
