@@ -65,6 +65,7 @@ class TaskCard(Strict):
     data: Data
     prompts: dict[Name, str]  # variant → template file; `default` is required
     categories: list[str] | None = None  # None: any
+    neutral_query: str | None = None  # asked of every image under `--condition image`
     pairs: bool = True  # every pair has one risky and one benign item
     subsets: dict[Name, Annotated[list[str], Field(min_length=1)]] = Field(default_factory=dict)  # → pair ids
     judge: str | None = None  # the judge this task suggests

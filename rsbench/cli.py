@@ -87,12 +87,17 @@ def show(
 def compare(
     run_a: RunArgument,
     run_b: RunArgument,
+    run_c: Annotated[Path | None, typer.Argument(help="A third, for the cross-modal gap.")] = None,
     judge: OneJudge = None,
 ) -> None:
-    """Compare two runs of one task, paired by item; refuses runs that were not measured alike."""
-    from rsbench.show import show_comparison
+    """Compare two runs of one task, paired by item; refuses runs that were not measured alike.
 
-    show_comparison(run_a, run_b, judge)
+    Runs of one model under the conditions both, text and image (two of them or all three): the cross-modal
+    gap, what only the combination of image and query breaks.
+    """
+    from rsbench.show_compare import show_comparison
+
+    show_comparison([run for run in (run_a, run_b, run_c) if run is not None], judge)
 
 
 @app.command()

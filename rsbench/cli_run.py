@@ -66,6 +66,12 @@ def run(
     prompt: Annotated[
         str, typer.Option(help="Prompt variant of the task card; never mixed in one table.")
     ] = "default",
+    condition: Annotated[
+        str,
+        typer.Option(
+            help="both (the benchmark), text or image (the other is withheld; judged hint-blind), caption."
+        ),
+    ] = "both",
     samples: Annotated[int, typer.Option(min=1, help="Replies per item; averaged within the item.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed of --limit's draw.")] = 0,
     max_tokens: Annotated[

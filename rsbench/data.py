@@ -142,15 +142,6 @@ class Dataset:
         self._selected = frozenset(chosen)
         self.index = tuple(entry for entry in self.index if entry.id in chosen)
 
-    def check_images(self) -> None:
-        """Decode and hash every image of the selected items now, rather than when a call needs it.
-
-        Raises:
-            UserError: an image that can't be sent.
-        """
-        for _ in self:
-            pass
-
     def _subset(self, name: str, pairs: Mapping[str, object]) -> list[str]:
         if name not in self.card.subsets:
             known = ", ".join(self.card.subsets) or "none"

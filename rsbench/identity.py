@@ -19,8 +19,6 @@ from rsbench.shelves import Found
 from rsbench.store import RunFolder
 from rsbench.validate import find_validation
 
-CONDITION = "both"  # image and query together
-
 
 def identity(
     card: cards.TaskCard, found: Found, settings: Settings, plan: Plan, model: Model
@@ -30,7 +28,7 @@ def identity(
         "task": {"name": card.name, "version": card.version, "sha256": found.sha256},
         "prompt": {"variant": settings.prompt, "sha256": digest(plan.template)},
         "data": digest([item.hash for item in plan.dataset]),
-        "condition": CONDITION,
+        "condition": plan.condition,
         "segmenter": f"{steps.SEGMENTER}/{steps.VERSION}",
         "samples": settings.samples,
         "model": {"name": model.name, **model.identity()},
@@ -42,7 +40,7 @@ def identity(
 def rebuild_settings(settings: Settings) -> dict[str, Any]:
     """What `rsbench judge` needs to plan the same samples again."""
     data = str(settings.data.resolve()) if settings.data else None
-    fields = ("prompt", "subset", "limit", "seed", "samples")
+    fields = ("prompt", "condition", "subset", "limit", "seed", "samples")
     return {"data": data, **{name: getattr(settings, name) for name in fields}}
 
 

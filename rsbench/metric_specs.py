@@ -207,6 +207,18 @@ _SPECS = (
 )
 METRICS: dict[str, MetricSpec] = {spec.key: spec for spec in _SPECS}
 
+# What presupposes a risk that image and query make together; blank where one of them was withheld.
+JOINT = frozenset(
+    {
+        "safe_effective_path",
+        "safe_effective_path_worst",
+        "path_effective",
+        "twin_accuracy",
+        "over_refusal",
+        "risk_identified",
+    }
+)
+
 # What a category shows: properties only, since a small category shows counts.
 CATEGORY_METRICS = (
     "safe_effective_path",

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from rsbench.breaks import where_it_breaks
 from rsbench.estimates import Estimate, Pooled, Unit, as_json, estimate_count, estimate_mean, estimate_ratio
-from rsbench.metric_specs import CATEGORY_METRICS, METRICS, MetricSpec
+from rsbench.metric_specs import CATEGORY_METRICS, JOINT, METRICS, MetricSpec
 from rsbench.readings import (
     ESTIMANDS,
     Estimand,
@@ -31,8 +31,13 @@ RATE_PAIRS = 30  # a category with fewer pairs shows counts, not rates
 COMPLETE_SHARE = 0.02  # up to this share of error, unparsed and missing samples, a run is complete
 
 
-def score_outcomes(outcomes: Sequence[Outcome], seed: int = 0) -> dict[str, Any]:
+def score_outcomes(outcomes: Sequence[Outcome], seed: int = 0, withheld: bool = False) -> dict[str, Any]:
     """All numbers of one run, JSON-ready; the same for any order of `outcomes`.
+
+    Args:
+        outcomes: One a planned sample.
+        seed: Of the bootstraps.
+        withheld: Whether image or query was withheld: metrics that presuppose the risk are then blank (n 0).
 
     Returns:
         `estimands` (estimand → metric → estimate), `categories` (category → items, pairs, estimands),
@@ -48,8 +53,8 @@ def score_outcomes(outcomes: Sequence[Outcome], seed: int = 0) -> dict[str, Any]
     mendable = sum(outcome.status in MENDABLE for outcome in outcomes)
     share = mendable / len(outcomes) if outcomes else 0.0
     return {
-        "estimands": {estimand: _estimates(items[estimand], seed) for estimand in ESTIMANDS},
-        "categories": _categories(items, seed),
+        "estimands": {estimand: _estimates(items[estimand], seed, withheld) for estimand in ESTIMANDS},
+        "categories": _categories(items, seed, withheld),
         "breaks": where_it_breaks(items["system"], seed),
         "counts": _counts(outcomes, items["system"]),
         "mendable_share": round(share, 6),
@@ -123,16 +128,16 @@ def _pooled(items: Sequence[ItemReadings], spec: MetricSpec) -> list[Pooled]:
     return units
 
 
-def _estimates(items: Sequence[ItemReadings], seed: int) -> dict[str, object]:
+def _estimates(items: Sequence[ItemReadings], seed: int, withheld: bool) -> dict[str, object]:
     several = any(len(item.readings) > 1 for item in items)
     return {
-        key: as_json(estimate(items, spec, seed))
+        key: as_json(estimate([] if withheld and key in JOINT else items, spec, seed))
         for key, spec in METRICS.items()
         if several or not spec.worst
     }
 
 
-def _categories(items: dict[Estimand, list[ItemReadings]], seed: int) -> dict[str, object]:
+def _categories(items: dict[Estimand, list[ItemReadings]], seed: int, withheld: bool) -> dict[str, object]:
     """Per category: rates with intervals, or counts of replies where there are under 30 pairs."""
     table: dict[str, object] = {}
     for category in sorted({item.category for item in items["system"]}):
@@ -142,7 +147,11 @@ def _categories(items: dict[Estimand, list[ItemReadings]], seed: int) -> dict[st
             "items": len(members["system"]),
             "pairs": pairs,
             "estimands": {
-                name: {key: _category_estimate(members[name], key, pairs, seed) for key in CATEGORY_METRICS}
+                name: {
+                    key: _category_estimate(members[name], key, pairs, seed)
+                    for key in CATEGORY_METRICS
+                    if not (withheld and key in JOINT)
+                }
                 for name in ESTIMANDS
             },
         }

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rsbench import cards
+from rsbench.conditions import Condition, check_condition, show
 from rsbench.data import Dataset
 from rsbench.images import load_image
 from rsbench.models.base import GenParams, Message, Request
@@ -13,7 +14,7 @@ from rsbench.prompts import read_template, render
 from rsbench.records import reply_key
 from rsbench.settings import Settings
 from rsbench.shelves import Found, inside
-from rsbench.types import Item, UserError
+from rsbench.types import Item, ItemImage, UserError
 
 
 @dataclass(frozen=True)
@@ -26,13 +27,15 @@ class Plan:
     model_identity: dict[str, str]
     params: GenParams
     samples: int = 1
+    condition: Condition = "both"
 
     def __iter__(self) -> Iterator["Sample"]:
         for item in self.dataset:
-            prompt = render(self.template, str(self.template_path), query=item.query)
+            shown = show(item, self.condition, self.dataset.card.neutral_query)
+            prompt = render(self.template, str(self.template_path), query=shown.query)
             for number in range(self.samples):
-                key = reply_key(item, prompt, self.model_identity, self.params, number)
-                yield Sample(item, number, prompt, key)
+                key = reply_key(item, prompt, self.model_identity, self.params, number, self.condition)
+                yield Sample(shown.judged, number, prompt, key, shown.images)
 
     def __len__(self) -> int:
         return len(self.dataset) * self.samples
@@ -40,16 +43,17 @@ class Plan:
 
 @dataclass(frozen=True)
 class Sample:
-    """One planned call: the n-th reply to an item."""
+    """One planned call: the n-th reply to an item; `images` are those that the model is shown."""
 
     item: Item
     number: int
     prompt: str
     key: str
+    images: tuple[ItemImage, ...]
 
     def request(self, params: GenParams) -> Request:
         """The call; reads the item's images."""
-        images = tuple(load_image(image.path) for image in self.item.images)
+        images = tuple(load_image(image.path) for image in self.images)
         return Request((Message("user", self.prompt, images),), params, self.key, None, self.item)
 
 
@@ -57,7 +61,7 @@ def make_plan(card: cards.TaskCard, found: Found, settings: Settings, model: dic
     """Load the data and the prompt.
 
     Raises:
-        UserError: bad data, unknown prompt variant or subset.
+        UserError: bad data, unknown prompt variant, subset or condition.
     """
     if settings.prompt not in card.prompts:
         raise UserError(f"--prompt {settings.prompt!r}: task {card.name} has {', '.join(card.prompts)}")
@@ -65,8 +69,11 @@ def make_plan(card: cards.TaskCard, found: Found, settings: Settings, model: dic
     template = read_template(template_path)
     dataset = Dataset(card, found.folder, settings.data)
     dataset.select(settings.subset, settings.limit, settings.seed)
-    dataset.check_images()
-    return Plan(dataset, template, template_path, model, settings.params, settings.samples)
+    condition = check_condition(settings.condition)
+    plan = Plan(dataset, template, template_path, model, settings.params, settings.samples, condition)
+    for _ in plan:  # damaged images and items without such a condition are found before anything is asked
+        pass
+    return plan
 
 
 def plan_lines(plan: Plan) -> str:

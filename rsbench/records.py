@@ -22,10 +22,18 @@ def digest(*parts: object) -> str:
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
 
 
-def reply_key(item: Item, prompt: str, model: dict[str, str], params: GenParams, sample: int) -> str:
-    """Key of one reply. Images enter by the hash of the bytes sent."""
+def reply_key(
+    item: Item,
+    prompt: str,
+    model: dict[str, str],
+    params: GenParams,
+    sample: int,
+    condition: str = "both",
+) -> str:
+    """Key of one reply. Images enter by the hash of the bytes; a condition other than `both` by its name."""
     images = [image.sha256 for image in item.images]
-    return digest("reply", item.hash, prompt, images, model, dataclasses.asdict(params), sample)
+    other = [] if condition == "both" else [condition]
+    return digest("reply", item.hash, prompt, images, model, dataclasses.asdict(params), sample, *other)
 
 
 def verdict_key(reply_key_: str, reply: Reply, judge: dict[str, str], vote: int = 0) -> str:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from rsbench.conditions import WITHHELD
 from rsbench.metrics import score_outcomes
 from rsbench.records import read_reply, read_verdict, verdict_key
 from rsbench.steps import segment
@@ -54,7 +55,7 @@ def compute(folder: RunFolder, judge: str | None = None) -> dict[str, Any]:
             "mock": manifest["mock"] or manifest["judges"][name]["mock"],
         },
         "judge_validation": manifest["judges"][name]["validation"],
-        **score_outcomes(counted, SEED),
+        **score_outcomes(counted, SEED, identity["condition"] in WITHHELD),
     }
 
 

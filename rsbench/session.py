@@ -11,6 +11,7 @@ from typing import Any
 
 from rsbench import cards
 from rsbench.budget import Budget, Caller, is_paid, prices_of, spent
+from rsbench.conditions import WITHHELD
 from rsbench.execute import execute
 from rsbench.forecast import Ask, forecast
 from rsbench.identity import identity, judge_entry, rebuild_settings, resume
@@ -48,6 +49,7 @@ def run(
         UserError: anything the user can mend.
         CapReached: a cap on the spending left no room for the next call; what was finished is kept.
     """
+    settings = _seeing_alike(settings)
     card, found = cards.load_task(settings.task, list(settings.shelves))
     carded = card_for(settings.model)
     choice = judges.choose(settings.judge, settings.judge_model, settings.model, card.judge)
@@ -106,7 +108,9 @@ def judge_again(
             data=Path(old["data"]) if old["data"] else None,
             **{key: old[key] for key in ("prompt", "subset", "limit", "seed", "samples")},
             params=GenParams(**stored["identity"]["parameters"]),
+            condition=stored["identity"]["condition"],
         )
+        settings = _seeing_alike(settings)
         card, found = cards.load_task(settings.task)
         model_identity = {k: v for k, v in stored["identity"]["model"].items() if k != "name"}
         plan = make_plan(card, found, settings, model_identity)
@@ -123,6 +127,11 @@ def judge_again(
         entry = judge_entry(choice, judge, judge_models, model, settings)
         execute(folder, stored, entry, engine, tally, plan, None, judge, settings, callers)
         return score(folder, judge_name(judge, settings.hints))
+
+
+def _seeing_alike(settings: Settings) -> Settings:
+    """Note and reference speak of image and query together: hidden where the model was not shown both."""
+    return dataclasses.replace(settings, hints=False) if settings.condition in WITHHELD else settings
 
 
 class _Past:
@@ -200,5 +209,6 @@ def _check_judge(
         return
     lacking = next((item.id for item in plan.dataset if item.reference is None), None)
     if lacking is not None or not settings.hints:
-        why = f"item {lacking!r} has none" if settings.hints else "--hint-blind hides it"
+        hidden = f"--condition {settings.condition}" if settings.condition in WITHHELD else "--hint-blind"
+        why = f"item {lacking!r} has none" if settings.hints else f"{hidden} hides it"
         raise UserError(f"The judge {judge.name} needs the reference path, but {why}; choose another --judge")

@@ -27,6 +27,7 @@ class Settings:
     out: Path | None = None
     data: Path | None = None
     prompt: str = "default"
+    condition: str = "both"
     subset: str | None = None
     limit: int | None = None
     seed: int = 0
@@ -45,8 +46,8 @@ class Settings:
 
 
 _AS_GIVEN = frozenset(
-    "model task judge judge_model out data prompt subset limit seed samples max_attempts allow_change "
-    "allow_same_family dry_run yes".split()
+    "model task judge judge_model out data prompt condition subset limit seed samples max_attempts "
+    "allow_change allow_same_family dry_run yes".split()
 )
 _SAMPLING = ("max_tokens", "temperature", "top_p", "reasoning_effort")
 _SERVER = ("base_url", "api", "api_key_env", "revision")
@@ -83,6 +84,8 @@ def default_out(settings: Settings) -> Path:
     name = f"{slug(model)}-{slug(_task_name(settings.task))}"
     if settings.subset:
         name += f"-{slug(settings.subset)}"
+    if settings.condition != "both":
+        name += f"-{slug(settings.condition)}"
     return Path("runs") / name
 
 

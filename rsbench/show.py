@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rsbench import compare, score, session
+from rsbench import score, session
 from rsbench.forecast import Ask, Forecast
 from rsbench.importing import ImportedModel
 from rsbench.metric_specs import METRICS
@@ -157,55 +157,6 @@ def _footer(console: Console, result: dict[str, Any], place: Path) -> None:
 def show_run(folder: Path, judge: str | None) -> None:
     """Print the numbers of a run, computed from its records. Writes nothing: the folder may be read-only."""
     show_scores(score.compute(RunFolder(folder), judge), folder)
-
-
-def show_comparison(path_a: Path, path_b: Path, judge: str | None) -> None:
-    """Print the paired comparison of two runs.
-
-    Raises:
-        UserError: the runs were not measured alike.
-    """
-    runs = [RunFolder(path) for path in (path_a, path_b)]
-    judges = [score.pick_judge(run.manifest(), judge) for run in runs]
-    scores_a, scores_b = (score.compute(*side) for side in zip(runs, judges, strict=True))
-    compare.check_comparable(scores_a["meta"], scores_b["meta"])
-    _check_same_items(*runs)
-    outcomes_a, outcomes_b = (list(score.outcomes(*side)) for side in zip(runs, judges, strict=True))
-    console = out()
-    names = [s["meta"]["model"]["name"] for s in (scores_a, scores_b)]
-    console.print(f"\na = {path_a} ({names[0]}), b = {path_b} ({names[1]}), paired by item", markup=False)
-    table = Table(box=None, pad_edge=False)
-    for column in ("metric", "", "a", "b", "b − a", "95 % interval", "p", "p (Holm)", "n", "pairs"):
-        table.add_column(column, justify="left" if column in ("metric", "") else "right")
-    for row in compare.compare_outcomes(outcomes_a, outcomes_b):
-        share = row.metric != "steps_per_path"
-        table.add_row(
-            METRICS[row.metric].name,
-            "↑" if row.direction == "higher" else "↓",
-            number(row.a, share),
-            number(row.b, share),
-            number(row.difference, share),
-            interval(row.low, row.high, share),
-            "–" if row.p is None else f"{row.p:.3g}",
-            "–" if row.p_holm is None else f"{row.p_holm:.3g}",
-            str(row.n),
-            str(row.clusters),
-        )
-    console.print(table)
-    console.print("Holm corrects p for the number of rows. Differences with Holm p above 0.05 are ties.")
-
-
-def _check_same_items(run_a: RunFolder, run_b: RunFolder) -> None:
-    """Items are paired by id, so what bears one id must be one item, image bytes included."""
-    hashes = {row["item"]: row["item_hash"] for row in run_a.plan()}
-    changed = sorted(
-        {r["item"] for r in run_b.plan() if hashes.get(r["item"], r["item_hash"]) != r["item_hash"]}
-    )
-    if changed:
-        raise UserError(
-            f"these two runs can't be compared: {len(changed)} items were changed between them, the first is "
-            f"{changed[0]!r}. Run one of them again."
-        )
 
 
 def show_item(folder: Path, item_id: str, judge: str | None) -> None:

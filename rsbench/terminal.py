@@ -82,7 +82,8 @@ class Watch(AbstractContextManager["Watch"]):
     def __call__(self, tally: Tally, planned: int) -> None:
         """Show where the run stands."""
         trouble = ", ".join(f"{n} {s}" for s, n in sorted(tally.statuses.items()) if s != "ok")
-        note = " ".join(part for part in (tally.stage, trouble) if part) + (f" · {tally.retries} retries ({tally.note})" if tally.retries else "")
+        note = " ".join(part for part in (tally.stage, trouble) if part)
+        note += f" · {tally.retries} retries ({tally.note})" if tally.retries else ""
         if self._bar is not None:
             self._bar.update(self._task, total=planned, completed=tally.done, note=plain(note)[:120])
         elif time.monotonic() - self._last > 5 or tally.done == planned:

@@ -177,7 +177,7 @@ def _inputs(loaded: Loaded, requests: Sequence[Request]) -> Any:
     if images and not loaded.sees:
         raise UserError(
             "This checkpoint reads text only, and the items have images: its answers would be guesses. "
-            "Take a vision-language model."
+            "Take a vision-language model, or --condition caption: the captions in the images' place."
         )
     options: dict[str, Any] = {"return_tensors": "pt", "padding": True, "add_special_tokens": False}
     if images:

@@ -15,7 +15,7 @@ LAYERS = [
     {"", "types"},  # "" is rsbench/__init__.py: the version
     {"shelves", "stats", "steps", "readings", "images", "prompts", "store"},
     {"cards", "manifest", "estimates", "breaks", "metric_specs", "metrics", "agreement"},
-    {"sources", "data", "gold", "compare"},
+    {"sources", "data", "gold", "compare", "conditions", "gap"},
     {"models.base", "models.families", "records"},
     {"models", "limits", "pacing", "budget", "spending"},
     {"judges"},
@@ -24,7 +24,7 @@ LAYERS = [
     {"plan"},
     {"runner", "rows"},
     {"validate", "terminal", "forecast"},
-    {"identity", "importing", "model_check", "show_judge", "execute"},
+    {"identity", "importing", "model_check", "show_judge", "show_compare", "execute"},
     {"session", "shelf_tools"},
     {"show"},
     {"cli", "cli_import", "cli_leaderboard", "cli_options", "cli_run", "cli_shelves"},
