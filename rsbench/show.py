@@ -159,6 +159,17 @@ def show_run(folder: Path, judge: str | None) -> None:
     show_scores(score.compute(RunFolder(folder), judge), folder)
 
 
+def show_report(folder: Path, judge: str | None, place: Path | None) -> None:
+    """Write the HTML report of a run and say where it is."""
+    from rsbench.report_page import write_report  # a template engine and a picture library
+
+    def warn(message: str) -> None:
+        err().print(f"warning: {message}", markup=False, soft_wrap=True)
+
+    page = write_report(folder, judge, place, warn)
+    out().print(f"Report: {page} ({page.stat().st_size / 1e6:.1f} MB)", markup=False, soft_wrap=True)
+
+
 def show_item(folder: Path, item_id: str, judge: str | None) -> None:
     """Print one item's replies, cut into steps, with the judge's labels.
 
