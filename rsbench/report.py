@@ -282,4 +282,4 @@ def _words(known: dict[str, Any]) -> str:
 
 def refusal_rows(table: dict[str, dict[str, int]]) -> Sequence[dict[str, Any]]:
     """How benign and risky items are refused, kind by kind."""
-    return [{"kind": kind, "total": sum(row.values()), **row} for kind, row in table.items()]
+    return [{"kind": kind, **row} for kind, row in table.items()]

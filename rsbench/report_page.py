@@ -26,16 +26,22 @@ PAGE = Page(
 _ENDINGS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/gif": "gif"}
 
 
-def write_report(folder: Path, judge: str | None, out: Path | None, warn: Callable[[str], None]) -> Path:
-    """Write the report of a run; returns the HTML file.
+def write_report(
+    folder: Path,
+    judge: str | None,
+    out: Path | None,
+    warn: Callable[[str], None],
+    one_file: int = ONE_FILE,
+) -> Path:
+    """Write the report of a run; returns the HTML file. Up to `one_file` items go into that file alone.
 
     Raises:
         UserError: no run, no such judge, `out` can't be written, or is a file where a folder is needed.
     """
     run = RunFolder(folder)
     result = score.compute(run, judge)
-    whole = result["counts"]["items"] <= ONE_FILE
-    page = _place(folder, out, whole, result["counts"]["items"])
+    whole = result["counts"]["items"] <= one_file
+    page = _place(folder, out, whole, f"{result['counts']['items']:,} items")
     known = _task_items(run, warn)
     pictures, images = _pictures((item for _, item in known.values()), whole)
     found = list(samples(run, result["meta"]["judge"]["name"]))
@@ -76,7 +82,7 @@ def view(result: dict[str, Any], manifest: dict[str, Any], found: list[Sample], 
     }
 
 
-def _place(folder: Path, out: Path | None, whole: bool, items: int) -> Path:
+def _place(folder: Path, out: Path | None, whole: bool, items: str) -> Path:
     """The HTML file to write."""
     if whole:
         page = out or folder / "report.html"
@@ -85,9 +91,7 @@ def _place(folder: Path, out: Path | None, whole: bool, items: int) -> Path:
         return page
     place = out or folder / "report"
     if place.suffix.lower() in (".html", ".htm") or place.is_file():
-        raise UserError(
-            f"--out {place}: {items:,} items do not go into one file (at most {ONE_FILE:,}); give a folder"
-        )
+        raise UserError(f"--out {place}: {items} are too many for one file; give the name of a folder")
     return place / "index.html"
 
 
