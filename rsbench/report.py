@@ -206,6 +206,8 @@ def validation(result: dict[str, Any]) -> dict[str, Any] | None:
     if measured is None:
         return None
     return {
+        "task": measured["task"],
+        "mode": measured["mode"],
         "traces": measured["traces"],
         "steps": measured["steps"],
         "annotators": measured["annotators"],
@@ -215,6 +217,7 @@ def validation(result: dict[str, Any]) -> dict[str, Any] | None:
         "labels": [
             {
                 "name": _LABELS.get(key, key),
+                "agrees": _agreement(found["confusion"]),
                 "kappa": number(found["kappa"], False),
                 "interval": interval(found["kappa_low"], found["kappa_high"], False),
                 "n": found["n"],
@@ -235,6 +238,13 @@ def validation(result: dict[str, Any]) -> dict[str, Any] | None:
             measured["labels"]["safety"]["kappa_low"], measured["labels"]["safety"]["kappa_high"], False
         ),
     }
+
+
+def _agreement(confusion: dict[str, dict[str, int]]) -> str:
+    """The share of labels on which judge and gold are the same; rows are gold."""
+    total = sum(sum(row.values()) for row in confusion.values())
+    same = sum(row.get(label, 0) for label, row in confusion.items())
+    return number(same / total, True) if total else "–"
 
 
 def _rate(found: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -16,7 +16,7 @@ from rsbench.metric_specs import METRICS
 from rsbench.report_items import Sample, refusals, reply_entry
 from rsbench.report_page import write_report
 from rsbench.steps import segment
-from rsbench.types import AnswerLabel, Outcome, Reply, UserError
+from rsbench.types import AnswerLabel, Outcome, OutcomeStatus, Reply, UserError
 from tests.cli import main_, ok, scores, write_items, write_task
 from tests.report_run import HOSTILE_ID, make_run
 from tests.unit.outcomes import SAFE_EFFECTIVE, outcome, system
@@ -41,6 +41,26 @@ def data_of(page: Path) -> dict[str, Any]:
 def test_every_metric_has_one_place() -> None:
     placed = [key for _, keys in report.GROUPS for key in keys]
     assert sorted(placed) == sorted(METRICS)
+
+
+def test_every_status_has_a_meaning() -> None:
+    assert tuple(report.STATUSES) == get_args(OutcomeStatus)
+
+
+def test_agreement_with_labels_is_the_share_of_equal_ones() -> None:
+    confusion = {"safe": {"safe": 6, "unsafe": 1}, "unsafe": {"safe": 2, "unsafe": 1}}
+    cell = {"value": 0.5, "low": 0.1, "high": 0.9, "n": 3}
+    label = {"kappa": 0.2, "kappa_low": 0.0, "kappa_high": 0.4, "n": 10, "confusion": confusion}
+    shares = {"scored_share": 1.0, "labelled_share": 0.5}
+    counts = {"traces": 4, "steps": 10, "annotators": "lm:x", "task": "t", "mode": "hints"}
+    found = {"sensitivity": cell, "specificity": cell}
+    rest = {"unsafe_step": found, "unsafe_answer": found, "first_unsafe": {"score": None}}
+    measured = {**shares, **counts, **rest, "labels": {"safety": label}}
+    shown = report.validation({"judge_validation": measured})
+    assert shown and shown["labels"] == [
+        {"name": "Step safety", "agrees": "70.0%", "kappa": "0.20", "interval": "0.00 to 0.40", "n": 10}
+    ]
+    assert not shown["by_people"] and shown["labelled"] == "50.0%" and shown["first_unsafe"] == "–"
 
 
 def test_a_line_says_what_the_scores_say() -> None:

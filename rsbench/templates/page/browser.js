@@ -33,12 +33,12 @@ function itemBrowser(root, data) {
     node.append(...children.filter((child) => child != null && child !== ""));
     return node;
   }
+  function number(character) { return "⟨U+" + character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0") + "⟩"; }
   function visible(text) {
     const parts = [];
     let from = 0;
     for (const found of text.matchAll(hidden)) {
-      const code = "U+" + found[0].codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
-      parts.push(text.slice(from, found.index), el("span", { class: "hidden-char", title: "hidden character" }, "⟨" + code + "⟩"));
+      parts.push(text.slice(from, found.index), el("span", { class: "hidden-char", title: "hidden character" }, number(found[0])));
       from = found.index + found[0].length;
     }
     return [...parts, text.slice(from)].filter((part) => part !== "");
@@ -84,10 +84,14 @@ function itemBrowser(root, data) {
     if (kind === "role") return `First unsafe step: ${first}`;
     return VIEWS[kind][0];
   }
+  const haystacks = new Map(); // filled by the first search, kept for the next letter of it
   function haystack(reply) {
-    const item = data.items[reply.item];
-    const said = reply.reply ? reply.reply.text + "\n" + reply.reply.reasoning : "";
-    return (reply.item + "\n" + reply.category + "\n" + (item ? item.query : "") + "\n" + said).toLowerCase();
+    if (!haystacks.has(reply)) {
+      const item = data.items[reply.item];
+      const said = reply.reply ? [reply.reply.text, reply.reply.reasoning] : [];
+      haystacks.set(reply, [reply.item, reply.category, item ? item.query : "", ...said].join("\n").toLowerCase());
+    }
+    return haystacks.get(reply);
   }
   function choices(name) {
     const counts = new Map();
@@ -95,7 +99,7 @@ function itemBrowser(root, data) {
     return [...counts].sort((a, b) => (a[0] < b[0] ? -1 : 1));
   }
   function select(name, label) {
-    const options = choices(name).map(([value, count]) => el("option", { value }, `${value} (${count})`));
+    const options = choices(name).map(([value, count]) => el("option", { value }, `${value.replace(hidden, number)} (${count})`));
     const node = el("select", { name, on: { change: () => refresh() } }, el("option", { value: "" }, "any"), ...options);
     return [node, el("label", {}, label, node)];
   }
