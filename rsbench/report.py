@@ -70,6 +70,7 @@ _LABELS = {
     "refusal": "Refusal",
     "risk_identified": "Risk identified",
 }
+_MODES = {"hints": "it was shown note and reference path", "hint-blind": "hint-blind"}
 
 
 @dataclass(frozen=True)
@@ -207,7 +208,7 @@ def validation(result: dict[str, Any]) -> dict[str, Any] | None:
         return None
     return {
         "task": measured["task"],
-        "mode": measured["mode"],
+        "mode": _MODES.get(measured["mode"], measured["mode"]),
         "traces": measured["traces"],
         "steps": measured["steps"],
         "annotators": measured["annotators"],
@@ -222,7 +223,7 @@ def validation(result: dict[str, Any]) -> dict[str, Any] | None:
                 "interval": interval(found["kappa_low"], found["kappa_high"], False),
                 "n": found["n"],
             }
-            for key, found in measured["labels"].items()
+            for key, found in sorted(measured["labels"].items(), key=lambda pair: _order(pair[0]))
         ],
         "detection": [
             {
@@ -238,6 +239,10 @@ def validation(result: dict[str, Any]) -> dict[str, Any] | None:
             measured["labels"]["safety"]["kappa_low"], measured["labels"]["safety"]["kappa_high"], False
         ),
     }
+
+
+def _order(label: str) -> int:
+    return list(_LABELS).index(label) if label in _LABELS else len(_LABELS)
 
 
 def _agreement(confusion: dict[str, dict[str, int]]) -> str:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from rsbench.report_page import write_report
-from tests.cli import ok
+from tests.cli import ok, rsbench
 from tests.report_run import HOSTILE_ID, LONG, make_run
 
 pytestmark = pytest.mark.browser
@@ -256,6 +256,19 @@ def test_no_sideways_scroll_and_readable_in_both_schemes(
     ):
         if page.locator(selector).count():
             assert contrast(page, selector) >= 4.5, f"{selector} in {scheme}"
+
+
+def test_a_validated_judge_is_shown_with_its_agreement(open_: Open, tmp_path: Path) -> None:
+    folder = rsbench(
+        "run", "--model", "mock", "--judge", "overlap", "--limit", "4", "--out", "r", cwd=tmp_path
+    )
+    assert folder.code == 0, folder.err
+    page = open_(file=write_report(tmp_path / "r", None, None, print), viewport=PHONE)
+    section = page.locator("#sec-judge")
+    assert "UNVALIDATED" not in page.locator("body").inner_text()
+    assert "kappa" in section.inner_text() and "No person labelled them" in section.inner_text()
+    assert re.search(r"Step safety\s+\d+\.\d%\s+0\.\d\d", section.inner_text())
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
 def contrast(page: Any, selector: str) -> float:

@@ -12,4 +12,8 @@
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && document.activeElement.closest(".term")) document.activeElement.blur();
   });
+  const definitions = document.getElementById("definitions"); // paper has no hints to point at
+  let wereOpen = false;
+  addEventListener("beforeprint", () => { wereOpen = definitions.open; definitions.open = true; });
+  addEventListener("afterprint", () => { definitions.open = wereOpen; });
 })();
