@@ -55,7 +55,7 @@ def write_report(
     html = render_page(PAGE, view(result, run.manifest(), found, len(items)), data, _policy(whole))
     if not whole:
         for name, image in images.items():
-            write_whole(page.parent / "images" / name, image.data)
+            write_whole(page.parent / "images" / name, image.data, sync=False)
     write_whole(page, html.encode("utf-8"))
     return page
 

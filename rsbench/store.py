@@ -212,8 +212,10 @@ class RunFolder:
         return Records(self.path / "verdicts.jsonl", final)
 
 
-def write_whole(path: Path, data: bytes) -> Path:
+def write_whole(path: Path, data: bytes, sync: bool = True) -> Path:
     """Write one file by renaming a finished temporary one: a crash leaves the old one or the new one.
+
+    Without `sync` the machine's own crash may leave neither; for what can be written anew, in numbers.
 
     Raises:
         UserError: it can't be written.
@@ -224,7 +226,8 @@ def write_whole(path: Path, data: bytes) -> Path:
         with temporary.open("wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
         raise UserError(f"{path}: can't write ({error.strerror})") from error
