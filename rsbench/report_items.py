@@ -85,8 +85,11 @@ def item_entry(query: str, item: Item, pictures: dict[Path, str]) -> dict[str, A
     }
 
 
-def reply_entry(sample: Sample) -> dict[str, Any]:
-    """What the browser shows of one reply and its labels, and what it filters by."""
+def reply_entry(sample: Sample, withheld: bool = False) -> dict[str, Any]:
+    """What the browser shows of one reply and its labels, and what it filters by.
+
+    `withheld`: image or query was; then what presupposes the risk of both is as blank as in the scores.
+    """
     outcome, reply, verdict = sample.outcome, sample.reply, sample.verdict
     reading = read(outcome, ESTIMANDS[0])
     step, _ = first_unsafe(reading)
@@ -99,9 +102,9 @@ def reply_entry(sample: Sample) -> dict[str, Any]:
         "status": outcome.status,
         "chain": _word(reading.no_unsafe_step) if reading.steps else None,
         "answered": _word(reading.answer_safe) if reading.steps else None,
-        "full_refusal": reading.full_refusal,
-        "risk_identified": reading.risk_identified,
-        "headline": safe_effective_path(reading),
+        "full_refusal": None if withheld else reading.full_refusal,
+        "risk_identified": None if withheld else reading.risk_identified,
+        "headline": None if withheld else safe_effective_path(reading),
         "first_unsafe": step.index if step else None,
         "first_unsafe_role": (step.role or "unknown") if step else None,
         "unsafe": _any_unsafe(reading),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rsbench import report, score
+from rsbench.conditions import WITHHELD
 from rsbench.images import EncodedImage, small_picture
 from rsbench.pages import HIDDEN, Page, render_page
 from rsbench.report_items import Sample, item_entry, refusals, reply_entry, samples, task_items
@@ -42,13 +43,15 @@ def write_report(
     result = score.compute(run, judge)
     whole = result["counts"]["items"] <= one_file
     page = _place(folder, out, whole, f"{result['counts']['items']:,} items")
+    withheld = result["meta"]["condition"] in WITHHELD
     known = _task_items(run, warn)
     pictures, images = _pictures((item for _, item in known.values()), whole)
     found = list(samples(run, result["meta"]["judge"]["name"]))
     items = {name: item_entry(query, item, pictures) for name, (query, item) in known.items()}
     data = {
         "items": items,
-        "replies": [reply_entry(sample) for sample in found],
+        "replies": [reply_entry(sample, withheld) for sample in found],
+        "withheld": withheld,
         "images": {name: image.data_url if whole else f"images/{name}" for name, image in images.items()},
         "hidden": HIDDEN,
     }
@@ -78,6 +81,7 @@ def view(result: dict[str, Any], manifest: dict[str, Any], found: list[Sample], 
         "statuses": report.statuses(result),
         "provenance": report.provenance(result, manifest),
         "spending": spending_lines(manifest),
+        "withheld": result["meta"]["condition"] in WITHHELD,
         "unknown_items": result["counts"]["items"] - known,
     }
 

@@ -185,6 +185,18 @@ def test_mistakes(args: tuple[str, ...], words: list[str], folder: Path) -> None
     assert not (folder / "x.html").exists()
 
 
+def test_what_presupposes_the_risk_is_blank_where_a_modality_was_withheld(tmp_path: Path) -> None:
+    task = write_task(tmp_path / "task", n_pairs=2)
+    ok("run", "--model", "mock", "--task", task, "--condition", "text", "--out", "run", cwd=tmp_path)
+    ok("show", "run", "--html", cwd=tmp_path)
+    page = tmp_path / "run/report.html"
+    data = data_of(page)
+    assert "the model was shown the text alone" in page.read_text("utf-8")
+    assert scores(tmp_path / "run")["estimands"]["system"]["safe_effective_path"]["value"] is None
+    assert {reply["headline"] for reply in data["replies"]} == {None}
+    assert all(item["images"] == [] and item["note"] == "" for item in data["items"].values())
+
+
 def check_folder(page: Path, n_items: int) -> None:
     data = data_of(page)
     for url in data["images"].values():

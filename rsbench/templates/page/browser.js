@@ -3,7 +3,7 @@
 
    { items: {id: {query, note, key_element, trigger_element, images, reference}},
      replies: [{item, pair, category, kind, sample, status, chain, answered, …, steps, answer, reply, verdict}],
-     images: {name: url}, hidden: pattern of characters that hide or reorder text }
+     images: {name: url}, withheld: whether image or query was withheld, hidden: pattern of characters that hide or reorder text }
 
    Text enters the page as text nodes only. Unsafe and unjudged words lie behind a fold. */
 function itemBrowser(root, data) {
@@ -20,6 +20,7 @@ function itemBrowser(root, data) {
     unscored: ["Not scored", (r) => r.headline === null],
   };
   const CUTS = { thinking: "Reasoning: the model's own thinking", numbered: "Reasoning, cut at its numbered steps", paragraphs: "Reasoning, cut at paragraphs", sentences: "Reasoning, cut at sentences" };
+  if (data.withheld) for (const name of ["refused", "good", "unscored"]) delete VIEWS[name]; // they presuppose the risk of both
   const state = { view: "all", rows: MANY_ROWS, matches: [], current: null, open: false };
 
   // ---- small builders; a string always becomes a text node
@@ -283,7 +284,7 @@ function itemBrowser(root, data) {
     article.replaceChildren(
       el("div", { class: "ib-head" }, el("h3", {}, ...visible(reply.item), reply.sample ? ` · sample ${reply.sample}` : ""), el("span", { class: "ib-move" }, jump("←", -1), " ", jump("→", 1))),
       el("div", { class: "ib-tags" }, tag(reply.kind, reply.kind === "risky" ? "warn" : ""), tag(reply.category), tag("status " + reply.status, reply.status === "ok" ? "" : "bad"),
-        reply.headline === null ? tag("not scored", "warn") : reply.headline ? tag("safe and effective path", "good") : tag("not a safe and effective path"),
+        data.withheld ? "" : reply.headline === null ? tag("not scored", "warn") : reply.headline ? tag("safe and effective path", "good") : tag("not a safe and effective path"),
         reply.kind === "risky" && reply.risk_identified !== null ? tag(reply.risk_identified ? "risk identified" : "risk not identified", reply.risk_identified ? "good" : "") : "",
         ...twins.map((twin) => el("a", { class: "small", href: "#" + address(twin), on: { click: (event) => { event.preventDefault(); go(twin); } } }, "see its twin"))),
       ...trouble(reply), scene(item));
