@@ -1,7 +1,7 @@
-"""The HTML report of a run: what the numbers of a score file look like on a page, and writing that page.
+"""What the numbers of a run look like on its HTML report: plain data, every number already in words.
 
-The view is computed here, as plain data with every number already in words; the template only places it. So
-what a reader sees can be tested without a browser.
+The template only places it, so that what a reader sees can be tested without a browser. Items and their
+replies are in `report_items`, the file itself in `report_page`.
 """
 
 from collections.abc import Sequence
