@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 from rsbench.budget import Budget, CapReached, Caps
-from rsbench.judges.base import Ask, Case, Judge
-from rsbench.judges.llm import Generate
+from rsbench.judges.asking import Generate
+from rsbench.judges.base import Ask, Case, Judge, name_with_hints
 from rsbench.limits import Limiters, RetryNote, RetryPolicy, with_retry
 from rsbench.models.base import Model, ProviderError, Request
 from rsbench.models.cards import ModelCard, Prices
@@ -187,7 +187,7 @@ class _Kept:
 
 def judge_name(judge: Judge, hints: bool) -> str:
     """A judge's name in a run: with or without hints it is another instrument, with scores of its own."""
-    return judge.name if hints else f"{judge.name}-hint-blind"
+    return name_with_hints(judge.name, hints)
 
 
 def judge_identity(judge: Judge, hints: bool) -> dict[str, str]:

@@ -72,6 +72,11 @@ class Judge(Protocol):
         ...
 
 
+def name_with_hints(name: str, hints: bool) -> str:
+    """A judge's name in a run: with or without hints it is another instrument, with scores of its own."""
+    return name if hints else f"{name}-hint-blind"
+
+
 @dataclass(frozen=True)
 class Planned:
     """A call that a judge is about to make, for the forecast of what a run costs.
