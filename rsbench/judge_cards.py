@@ -3,6 +3,7 @@
 Apart from `cards`, which owns YAML and the words of its errors, so that a new kind touches this file alone.
 """
 
+import hashlib
 import importlib.util
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from rsbench.cards import Name, Strict, load, validated
-from rsbench.shelves import Found, entries, found
+from rsbench.shelves import Found, builtin, entries, found, is_path
 from rsbench.types import UserError
 
 
@@ -59,6 +60,24 @@ class MockJudge(Strict):
     description: str
 
 
+class Member(Strict):
+    """A judge on a panel: a name or a card, as after `--judge`, and its model, as after `--judge-model`."""
+
+    judge: str
+    model: str | None = None
+
+
+class PanelJudge(Strict):
+    """Several judges that vote."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    kind: Literal["panel"]
+    name: Annotated[str, Field(min_length=1)]
+    description: str
+    judges: Annotated[list[Member], Field(min_length=2)]
+    arbiter: Member | None = None  # decides what has no majority
+
+
 class PythonJudge(Strict):
     """A judge written in Python, named as `package.module:Name` and called with this card."""
 
@@ -70,16 +89,39 @@ class PythonJudge(Strict):
     settings: dict[str, Any] = Field(default_factory=dict)
 
 
-JudgeCard = LlmJudge | OverlapJudge | MockJudge | PythonJudge
+JudgeCard = LlmJudge | OverlapJudge | MockJudge | PanelJudge | PythonJudge
 _JUDGE: TypeAdapter[JudgeCard] = TypeAdapter(Annotated[JudgeCard, Field(discriminator="kind")])
 
 
 def load_judge(argument: str, extra: list[Path] | None = None) -> tuple[JudgeCard, Found]:
-    """Find and check a judge card; a package's judge (`rsbench.judges`) needs none and has its name."""
+    """Find and check a judge card; a package's judge (`rsbench.judges`) needs none and has its name.
+
+    Several arguments joined by commas are a panel of them.
+    """
+    if "," in argument:
+        return _panel(argument)
     packaged = {entry.name: entry for entry in entry_points(group="rsbench.judges")}
     if argument in packaged and argument not in (name for name, _, _ in entries("judges", extra or [])):
         return _packaged_judge(packaged[argument])
     return load("judges", argument, extra, _JUDGE)
+
+
+def _panel(argument: str) -> tuple[PanelJudge, Found]:
+    """The card of a panel that the command line lists; each part is what `--judge` takes."""
+    parts = [part.strip() for part in argument.split(",")]
+    if not all(parts):
+        raise UserError(f"--judge {argument!r}: a panel is a list such as openai/gpt-x,anthropic/claude-y")
+    typed = [{"judge": "llm", "model": p} if names_model(p) else {"judge": p} for p in parts]
+    data = {"schema": 1, "kind": "panel", "name": f"panel-{'+'.join(parts)}", "description": ""}
+    card = validated(TypeAdapter(PanelJudge), {**data, "judges": typed}, f"--judge {argument}")
+    # A place that holds nothing: a panel without a file has no validation beside it.
+    place = builtin("judges") / "panel" / "command line"
+    return card, Found(place, "command line", hashlib.sha256(",".join(parts).encode()).hexdigest())
+
+
+def names_model(argument: str) -> bool:
+    """Whether `--judge` names a model, as provider/model, rather than a judge."""
+    return "/" in argument and not is_path(argument)
 
 
 def _packaged_judge(entry: EntryPoint) -> tuple[PythonJudge, Found]:

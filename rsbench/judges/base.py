@@ -102,11 +102,12 @@ class Planning(Protocol):
 
 @dataclass(frozen=True)
 class Voter:
-    """Whose vote, under which identity and number, a verdict is made of."""
+    """Whose vote, under which identity and number, a verdict is made of; `arbiter`: asked where votes tie."""
 
     name: str
     identity: dict[str, str]
     vote: int
+    arbiter: bool = False
 
 
 @runtime_checkable

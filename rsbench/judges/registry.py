@@ -4,6 +4,7 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rsbench import judge_cards as cards
 from rsbench.judges.asking import Generate
@@ -11,7 +12,7 @@ from rsbench.judges.base import Judge
 from rsbench.models.base import GenParams, Model
 from rsbench.models.cards import is_model_card, parameters_for, provider_of
 from rsbench.models.registry import is_mock
-from rsbench.shelves import is_path
+from rsbench.shelves import Found
 from rsbench.types import UserError
 
 OFFLINE = ("tiny", "mock")  # models that may be judged by an offline judge without being told to
@@ -28,7 +29,8 @@ class JudgeChoice:
 def choose(judge: str | None, judge_model: str | None, model: str, suggested: str | None) -> JudgeChoice:
     """Make a choice out of `--judge` and `--judge-model`.
 
-    `--judge provider/model`, or a model's card, means the card `llm` with that model. Without `--judge` only
+    `--judge provider/model`, or a model's card, means the card `llm` with that model; a list with commas is a
+    panel. Without `--judge` only
     the embedded and the scripted model have a default: for a real model a weak default judge would be a wrong
     number that looks right.
 
@@ -42,7 +44,11 @@ def choose(judge: str | None, judge_model: str | None, model: str, suggested: st
             f"--model {model} needs a --judge. Choices: --judge openai/<model> (a rubric judge), "
             "--judge <name or card>; `rsbench list judges` shows them with their measured agreement."
         )
-    if is_model_card(judge) or ("/" in judge and not is_path(judge)):
+    if "," in judge:
+        if judge_model is not None:
+            raise UserError("--judge-model does not go with a list of judges; write a panel's card")
+        return JudgeChoice(judge, None)
+    if is_model_card(judge) or cards.names_model(judge):
         return JudgeChoice("llm", judge)
     return JudgeChoice(judge, judge_model)
 
@@ -75,12 +81,48 @@ def build(
         from rsbench.judges.mock import ScriptedJudge
 
         return ScriptedJudge(card, found)
+    if isinstance(card, cards.PanelJudge):
+        return _panel(card, found, shelves, make_model, around)
     module, _, name = card.python.partition(":")
     try:
         judge: Judge = getattr(importlib.import_module(module), name)(card, found)
     except (ImportError, AttributeError) as error:
         raise UserError(f"{found.path}: python: {card.python!r} can't be imported: {error}") from error
     return judge
+
+
+def _panel(
+    card: cards.PanelJudge,
+    found: Found,
+    shelves: list[Path],
+    make_model: Callable[[str], Model],
+    around: Callable[[Model], Generate],
+) -> Judge:
+    from rsbench.judges.panel import Panel, Seat
+
+    def seat(member: cards.Member) -> Seat:
+        made: list[str] = []
+
+        def make(name: str) -> Model:
+            made.append(name)
+            return make_model(name)
+
+        choice = JudgeChoice(_beside(found, member.judge), _beside(found, member.model))
+        if is_model_card(choice.card):
+            choice = JudgeChoice("llm", choice.card)
+        if "," in choice.card or isinstance(cards.load_judge(choice.card, shelves)[0], cards.PanelJudge):
+            raise UserError(f"{found.path}: {member.judge} is a panel itself; list its judges here")
+        return Seat(build(choice, shelves, make, around), made[0] if made else None)
+
+    arbiter = seat(card.arbiter) if card.arbiter else None
+    return Panel(card, found, [seat(member) for member in card.judges], arbiter)
+
+
+def _beside(found: Found, argument: str | None) -> Any:
+    """A file named in a panel's card, which is relative to the card; anything else as it is."""
+    if argument is None or not argument.startswith(".") or not found.path.is_file():
+        return argument
+    return str((found.folder / argument).resolve())
 
 
 def check_independence(model: Model, judge_model: Model, allow_same_family: bool) -> str | None:
