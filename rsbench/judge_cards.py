@@ -60,6 +60,39 @@ class MockJudge(Strict):
     description: str
 
 
+class Turn(Strict):
+    """One turn of the conversation that a guard is shown; the images go with the user's turns."""
+
+    role: Literal["system", "user", "assistant"]
+    template: str
+
+
+class GuardJudge(Strict):
+    """A classifier model: a conversation in its own prompt format, a label word out."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    kind: Literal["guard"]
+    name: Name
+    description: str
+    source: str  # where the prompt format and the label words are documented
+    model: str | None = None  # unless --judge-model names another
+    images: bool  # whether the model reads images; else its templates may use the captions
+    turns: Annotated[list[Turn], Field(min_length=1)]
+    labels: Annotated[dict[str, Literal["safe", "unsafe"]], Field(min_length=2)]  # the model's word → ours
+    reads: Literal["line", "after", "start"]  # alone on a line; after the words in `after`; at the very start
+    after: str = ""
+    markers: list[str] = Field(default_factory=list)  # of the format itself; disarmed in what is judged
+    soft: bool = False  # P(unsafe) from the odds of the label words, where the provider gives them
+    max_tokens: Annotated[int, Field(ge=1)] = 64
+
+    def model_post_init(self, context: object) -> None:
+        """Both labels must be possible, and the place to read them known."""
+        if len(set(self.labels.values())) < 2 or len({w.casefold() for w in self.labels}) < len(self.labels):
+            raise ValueError("labels must have different words for safe and for unsafe")
+        if (self.reads == "after") != bool(self.after):
+            raise ValueError("reads: after needs the key 'after', and no other does")
+
+
 class Member(Strict):
     """A judge on a panel: a name or a card, as after `--judge`, and its model, as after `--judge-model`."""
 
@@ -89,7 +122,7 @@ class PythonJudge(Strict):
     settings: dict[str, Any] = Field(default_factory=dict)
 
 
-JudgeCard = LlmJudge | OverlapJudge | MockJudge | PanelJudge | PythonJudge
+JudgeCard = LlmJudge | GuardJudge | OverlapJudge | MockJudge | PanelJudge | PythonJudge
 _JUDGE: TypeAdapter[JudgeCard] = TypeAdapter(Annotated[JudgeCard, Field(discriminator="kind")])
 
 

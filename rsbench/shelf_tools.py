@@ -13,6 +13,7 @@ from rsbench import cards, judge_cards, shelves
 from rsbench.data import Dataset
 from rsbench.gold import FILE as GOLD
 from rsbench.gold import read_gold
+from rsbench.judges.guard import read_turns
 from rsbench.judges.llm import read_rubrics
 from rsbench.model_check import check_model
 from rsbench.prompts import read_template, render
@@ -86,6 +87,8 @@ def check_card(
         card, found = judge_cards.load_judge(name, extra)
         if isinstance(card, judge_cards.LlmJudge):
             read_rubrics(card, found.folder)
+        if isinstance(card, judge_cards.GuardJudge):
+            read_turns(card, found.folder)
         out().print(f"ok: judge {card.name} (kind {card.kind}) at {found.path}", markup=False, soft_wrap=True)
     elif what == "model":
         check_model(name, base_url, api_key_env)

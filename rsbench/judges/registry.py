@@ -73,6 +73,14 @@ def build(
         model = make_model(choice.model)
         own = GenParams(max_tokens=card.max_tokens, temperature=card.temperature)
         return RubricJudge(card, found, model, around(model), parameters_for(choice.model, own))
+    if isinstance(card, cards.GuardJudge):
+        from rsbench.judges.guard import Guard
+
+        name = choice.model or card.model
+        if name is None:
+            raise UserError(f"Judge {card.name!r} needs --judge-model provider/model")
+        guard_model = make_model(name)
+        return Guard(card, found, guard_model, around(guard_model))
     if isinstance(card, cards.OverlapJudge):
         from rsbench.judges.overlap import OverlapJudge
 

@@ -181,22 +181,20 @@ def _inputs(loaded: Loaded, requests: Sequence[Request]) -> Any:
     texts, images = [], []
     for request in requests:
         turns = []
+        own: list[Any] = []
         for message in request.messages:
             parts: list[dict[str, str]] = [{"type": "image"} for _ in message.images]
             text: list[dict[str, str]] = [{"type": "text", "text": message.text}]
             turns.append({"role": message.role, "content": parts + text if loaded.sees else message.text})
-            images += [Image.open(io.BytesIO(i.data)).convert("RGB") for i in message.images]
+            own += [Image.open(io.BytesIO(i.data)).convert("RGB") for i in message.images]
+        images.append(own)
         texts.append(loaded.processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
-    if images and not loaded.sees:
+    if any(images) and not loaded.sees:
         raise UserError(
             "This checkpoint reads text only, and the items have images: its answers would be guesses. "
             "Take a vision-language model, or --condition caption: the captions in the images' place."
         )
-    options: dict[str, Any] = {"return_tensors": "pt", "padding": True, "add_special_tokens": False}
-    if images:
-        # One flat list in reading order: every image placeholder of every text takes the next one.
-        return loaded.processor(text=texts, images=images, **options)
-    return loaded.processor(text=texts, **options)
+    return loaded.encode(texts, images)
 
 
 def _stop_ids(model: Any, tokenizer: Any) -> set[int]:
