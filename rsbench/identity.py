@@ -71,7 +71,7 @@ def judge_entry(
         "kind": card.kind,
         "identity": own,
         "same_family": model.family is not None and any(m.family == model.family for m in behind),
-        "mock": card.kind == "mock" or any(models.is_mock(m) for m in behind),
+        "mock": getattr(judge, "scripted", False) or any(models.is_mock(m) for m in behind),
         **({"voters": voters} if voters else {}),
         "validation": find_validation(found.folder, own),
     }

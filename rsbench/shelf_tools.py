@@ -15,6 +15,7 @@ from rsbench.gold import FILE as GOLD
 from rsbench.gold import read_gold
 from rsbench.judges.guard import read_turns
 from rsbench.judges.llm import read_rubrics
+from rsbench.judges.registry import check_panel
 from rsbench.model_check import check_model
 from rsbench.prompts import read_template, render
 from rsbench.rows import check_row
@@ -89,6 +90,8 @@ def check_card(
             read_rubrics(card, found.folder)
         if isinstance(card, judge_cards.GuardJudge):
             read_turns(card, found.folder)
+        if isinstance(card, judge_cards.PanelJudge):
+            check_panel(card, found, extra)
         out().print(f"ok: judge {card.name} (kind {card.kind}) at {found.path}", markup=False, soft_wrap=True)
     elif what == "model":
         check_model(name, base_url, api_key_env)

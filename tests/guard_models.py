@@ -1,8 +1,8 @@
 """Small guard checkpoints: the architectures of real guards, with weights that say a given word.
 
 Random weights, but for what decides the reply: nothing is added to a token's embedding on its way up, and
-the head maps each token to the one that is to follow it. So a real backend loads and runs a real architecture, and
-what it says is known.
+the head maps each token to the one that is to follow it. So a real backend loads and runs a real
+architecture, and what it says is known.
 """
 
 import math
@@ -131,7 +131,8 @@ def shieldgemma2(folder: Path, likely: dict[str, float]) -> Path:
     tokens = tokenizer(tuple(likely), "<start_of_image>", **named)
     text = Gemma3TextConfig(vocab_size=len(tokens), **TEXT)
     vision = SiglipVisionConfig(
-        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=28, patch_size=14
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
+        image_size=28, patch_size=14,
     )  # fmt: skip
     ids = {name: tokens.convert_tokens_to_ids(word) for name, word in named.items()}
     config = ShieldGemma2Config(
@@ -154,3 +155,117 @@ def shieldgemma2(folder: Path, likely: dict[str, float]) -> Path:
     inner.generation_config.save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
+
+
+def llama4(folder: Path, likely: dict[str, float]) -> Path:
+    """Llama Guard 4."""
+    from transformers import (
+        Llama4Config,
+        Llama4ForConditionalGeneration,
+        Llama4ImageProcessor,
+        Llama4Processor,
+        Llama4TextConfig,
+        Llama4VisionConfig,
+    )
+
+    words = ("<|image|>", "<|image_start|>", "<|image_end|>", "<|patch|>")
+    words += ("<|tile_x_separator|>", "<|tile_y_separator|>")
+    tokens = tokenizer((*likely, *words), "<|image|>")
+    text = Llama4TextConfig(
+        vocab_size=len(tokens),
+        intermediate_size_mlp=48,
+        num_local_experts=2,
+        attention_chunk_size=4096,
+        **TEXT,
+    )
+    vision = Llama4VisionConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64, image_size=28,
+        patch_size=7, vision_output_dim=16, projector_input_dim=16, projector_output_dim=16,
+    )  # fmt: skip
+    ids = {
+        "boi_token_index": tokens.convert_tokens_to_ids("<|image_start|>"),
+        "eoi_token_index": tokens.convert_tokens_to_ids("<|image_end|>"),
+        "image_token_index": tokens.convert_tokens_to_ids("<|patch|>"),
+    }
+    config = Llama4Config(vision_config=vision, text_config=text, tie_word_embeddings=False, **ids)
+    model = Llama4ForConditionalGeneration(config)
+    images = Llama4ImageProcessor(size={"height": 28, "width": 28}, max_patches=1)
+    processor = Llama4Processor(images, tokens, patch_size=7, chat_template=tokens.chat_template)
+    return save(folder, model, processor, likely, tokens)
+
+
+def qwen2_5_vl(folder: Path, likely: dict[str, float]) -> Path:
+    """GuardReasoner-VL."""
+    from transformers import (
+        Qwen2_5_VLConfig,
+        Qwen2_5_VLForConditionalGeneration,
+        Qwen2_5_VLProcessor,
+        Qwen2VLVideoProcessor,
+    )
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+    words = ("<|vision_start|>", "<|image_pad|>", "<|vision_end|>", "<|video_pad|>")
+    tokens = tokenizer((*likely, *words), "<|vision_start|><|image_pad|><|vision_end|>")
+    ids = [tokens.convert_tokens_to_ids(word) for word in words]
+    config = Qwen2_5_VLConfig(
+        text_config={
+            "vocab_size": len(tokens),
+            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]},
+            **TEXT,
+        },
+        vision_config={
+            "depth": 1, "hidden_size": 32, "num_heads": 2, "intermediate_size": 32, "out_hidden_size": 32,
+            "patch_size": 14, "spatial_merge_size": 2, "window_size": 56, "fullatt_block_indexes": [0],
+        },
+        vision_start_token_id=ids[0],
+        image_token_id=ids[1],
+        vision_end_token_id=ids[2],
+        video_token_id=ids[3],
+        tie_word_embeddings=False,
+    )  # fmt: skip
+    model = Qwen2_5_VLForConditionalGeneration(config)
+    images = Qwen2VLImageProcessorPil(min_pixels=28 * 28, max_pixels=56 * 56)
+    template = tokens.chat_template
+    processor = Qwen2_5_VLProcessor(images, tokens, Qwen2VLVideoProcessor(), chat_template=template)
+    return save(folder, model, processor, likely, tokens)
+
+
+def llava_onevision(folder: Path, likely: dict[str, float]) -> Path:
+    """LlavaGuard 1.2."""
+    from transformers import (
+        LlavaOnevisionConfig,
+        LlavaOnevisionForConditionalGeneration,
+        LlavaOnevisionProcessor,
+        LlavaOnevisionVideoProcessor,
+        Qwen2Config,
+        SiglipVisionConfig,
+    )
+    from transformers.models.llava_onevision.image_processing_pil_llava_onevision import (
+        LlavaOnevisionImageProcessorPil,
+    )
+
+    tokens = tokenizer((*likely, "<image>", "<video>"), "<image>")
+    vision = SiglipVisionConfig(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16,
+        image_size=28, patch_size=14, vision_use_head=False,
+    )  # fmt: skip
+    pinpoints = [[28, 28]]
+    config = LlavaOnevisionConfig(
+        text_config=Qwen2Config(vocab_size=len(tokens), **TEXT),
+        vision_config=vision,
+        image_token_index=tokens.convert_tokens_to_ids("<image>"),
+        video_token_index=tokens.convert_tokens_to_ids("<video>"),
+        image_grid_pinpoints=pinpoints,
+        tie_word_embeddings=False,
+    )
+    model = LlavaOnevisionForConditionalGeneration(config)
+    size = {"height": 28, "width": 28}
+    processor = LlavaOnevisionProcessor(
+        LlavaOnevisionImageProcessorPil(size=size, image_grid_pinpoints=pinpoints),
+        tokens,
+        LlavaOnevisionVideoProcessor(size=size),
+        num_image_tokens=4,
+        vision_feature_select_strategy="full",
+        chat_template=tokens.chat_template,
+    )
+    return save(folder, model, processor, likely, tokens)

@@ -14,6 +14,7 @@ class ScriptedJudge:
 
     account: str | None = None
     needs_reference = False
+    scripted = True  # its verdicts are no measurement
 
     def __init__(self, card: MockJudge, found: Found) -> None:
         self.name = card.name

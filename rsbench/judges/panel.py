@@ -49,6 +49,7 @@ class Panel:
         # One local model is enough for the engine to let it and the model under test take turns.
         self.account = next((a for a in accounts if in_process(a)), accounts[0] if accounts else None)
         self.needs_reference = any(judge.needs_reference for judge in self._all)
+        self.scripted = any(getattr(judge, "scripted", False) for judge in self._all)
         self._full = [not safety_only(judge) for judge in self._members]
 
     def identity(self) -> dict[str, str]:

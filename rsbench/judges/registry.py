@@ -11,7 +11,7 @@ from rsbench.judges.asking import Generate
 from rsbench.judges.base import Judge
 from rsbench.models.base import GenParams, Model
 from rsbench.models.cards import is_model_card, parameters_for, provider_of
-from rsbench.models.registry import is_mock
+from rsbench.models.registry import in_process, is_mock
 from rsbench.shelves import Found
 from rsbench.types import UserError
 
@@ -71,6 +71,10 @@ def build(
         if choice.model is None:
             raise UserError(f"Judge {card.name!r} needs --judge-model provider/model")
         model = make_model(choice.model)
+        if card.structured == "required" and in_process(model.account):
+            from rsbench.models.hf_constraint import check_installed
+
+            check_installed()
         own = GenParams(max_tokens=card.max_tokens, temperature=card.temperature)
         return RubricJudge(card, found, model, around(model), parameters_for(choice.model, own))
     if isinstance(card, cards.GuardJudge):
@@ -115,15 +119,31 @@ def _panel(
             made.append(name)
             return make_model(name)
 
-        choice = JudgeChoice(_beside(found, member.judge), _beside(found, member.model))
-        if is_model_card(choice.card):
-            choice = JudgeChoice("llm", choice.card)
-        if "," in choice.card or isinstance(cards.load_judge(choice.card, shelves)[0], cards.PanelJudge):
-            raise UserError(f"{found.path}: {member.judge} is a panel itself; list its judges here")
-        return Seat(build(choice, shelves, make, around), made[0] if made else None)
+        judge = build(_choice(member, found, shelves), shelves, make, around)
+        return Seat(judge, made[0] if made else None)
 
     arbiter = seat(card.arbiter) if card.arbiter else None
     return Panel(card, found, [seat(member) for member in card.judges], arbiter)
+
+
+def check_panel(card: cards.PanelJudge, found: Found, shelves: list[Path]) -> None:
+    """Check that the cards of a panel's judges can be found and read.
+
+    Raises:
+        UserError: one can't, or is a panel itself.
+    """
+    for member in [*card.judges, *([card.arbiter] if card.arbiter else [])]:
+        _choice(member, found, shelves)
+
+
+def _choice(member: cards.Member, found: Found, shelves: list[Path]) -> JudgeChoice:
+    """What a panel's card says of one of its judges, as the command line would say it."""
+    judge, model = _beside(found, member.judge), _beside(found, member.model)
+    if is_model_card(judge):
+        judge, model = "llm", judge
+    if "," in judge or isinstance(cards.load_judge(judge, shelves)[0], cards.PanelJudge):
+        raise UserError(f"{found.path}: {member.judge} is a panel itself; list its judges here")
+    return JudgeChoice(judge, model)
 
 
 def _beside(found: Found, argument: str | None) -> Any:

@@ -88,7 +88,11 @@ def _batch(loaded: Loaded, requests: Sequence[Request], name: str, schemas: Sche
 
     start = time.perf_counter()
     model, tokenizer = loaded.model, loaded.tokenizer
-    inputs = _inputs(loaded, requests).to(model.device)
+    # Llama 4's processor makes pixels in bfloat16 whatever the weights are in.
+    inputs = {
+        name: tensor.to(model.device, model.dtype if tensor.is_floating_point() else None)
+        for name, tensor in _inputs(loaded, requests).items()
+    }
     width = inputs["input_ids"].shape[1]
     prompts = inputs["attention_mask"].sum(dim=1).tolist()
     limits = _limits(model, requests, prompts)

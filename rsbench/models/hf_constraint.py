@@ -4,6 +4,7 @@ The automaton is that of `outlines-core`. The package is optional, and so is the
 `schema_required`.
 """
 
+import importlib.util
 import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -35,14 +36,10 @@ class Schemas:
         return Constraint(indexes, stops)
 
     def _index(self, schema: dict[str, object], tokenizer: Any, stops: set[int]) -> Any:
-        try:
-            from outlines_core import Index, Vocabulary
-            from outlines_core.json_schema import build_regex_from_schema
-        except ImportError as error:
-            raise UserError(
-                "structured: required, and a local model: constrained decoding needs outlines-core: "
-                f"pip install 'rsbench[constrained]' ({error})"
-            ) from error
+        check_installed()
+        from outlines_core import Index, Vocabulary
+        from outlines_core.json_schema import build_regex_from_schema
+
         key = json.dumps(schema)  # not sorted: a judge writes its evidence before its label
         if key not in self._built:
             words: dict[bytes, list[int]] = {}
@@ -56,6 +53,19 @@ class Schemas:
                 )
             self._built[key] = Index(build_regex_from_schema(key), Vocabulary(min(stops), words))
         return self._built[key]
+
+
+def check_installed() -> None:
+    """Say before anything is asked for that the package is missing.
+
+    Raises:
+        UserError: it is.
+    """
+    if importlib.util.find_spec("outlines_core") is None:
+        raise UserError(
+            "structured: required, and a local model: constrained decoding needs outlines-core: "
+            "pip install 'rsbench[constrained]'"
+        )
 
 
 class Constraint:

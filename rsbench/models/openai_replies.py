@@ -50,7 +50,7 @@ def read_chat(raw: str) -> Reply:
     reply = _reply(body, text, reasoning, "full", refusal, finish, _usage(body, "chat"))
     probabilities = choices[0].get("logprobs")
     tokens = probabilities.get("content") if isinstance(probabilities, dict) else None
-    return replace(reply, tokens=_tokens(tokens, body)) if tokens else reply
+    return replace(reply, tokens=_tokens(tokens))
 
 
 def read_response(raw: str) -> Reply:
@@ -85,7 +85,7 @@ def read_response(raw: str) -> Reply:
     kind: ReasoningKind = "full" if full else "summary"
     text, reasoning, refusal = "\n\n".join(texts), "\n\n".join(full or summary), "\n\n".join(refusals)
     reply = _reply(body, text, reasoning, kind, refusal, finish, _usage(body, "responses"))
-    return replace(reply, tokens=_tokens(tokens, body)) if tokens else reply
+    return replace(reply, tokens=_tokens(tokens))
 
 
 def read_failure(status: int, headers: Mapping[str, str], error: object) -> Reply:
@@ -150,15 +150,18 @@ def _reply(
     return Reply(status, text, reasoning, shown, finish_reason=finish, model=model, usage=usage)
 
 
-def _tokens(found: object, body: dict[str, Any]) -> tuple[Token, ...]:
-    """The tokens of a reply with their alternatives, as both APIs give them."""
+def _tokens(found: object) -> tuple[Token, ...]:
+    """The tokens of a reply with their alternatives, as both APIs give them.
+
+    None if they have another form: the reply is paid for, and good without them.
+    """
     try:
         return tuple(
             Token(_token_text(one), tuple((_token_text(t), float(t["logprob"])) for t in one["top_logprobs"]))
             for one in (found if isinstance(found, list) else [])
         )
-    except (KeyError, TypeError, ValueError):
-        unusable("log-probabilities in another form than OpenAI's", body)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return ()
 
 
 def _token_text(token: dict[str, Any]) -> str:

@@ -180,6 +180,22 @@ def test_the_forecast_counts_every_member_and_the_arbiter_at_most(tmp_path: Path
     assert calls["together"] == 18 and calls["at most"] == 6 + 3 * 6 * 3
 
 
+def test_a_panel_with_a_scripted_judge_is_no_measurement(tmp_path: Path, task: Path) -> None:
+    with FakeOpenAI() as server:
+        done = ok(*run(task, server.url, "openai/qwen-a,mock"), cwd=tmp_path)
+    assert "MOCK" in done.out
+    refused = main_("leaderboard", "add", "r", cwd=tmp_path)
+    assert refused.code == 2 and "mock" in refused.err
+
+
+def test_a_panels_card_is_checked_with_those_of_its_judges(tmp_path: Path) -> None:
+    path = panel(tmp_path, "qwen-a", "glm-b")
+    assert "kind panel" in ok("check", "judge", path, cwd=tmp_path).out
+    path.write_text(path.read_text().replace('"llm"', '"nobody"', 1))
+    done = main_("check", "judge", path, cwd=tmp_path)
+    assert done.code == 2 and "No 'nobody' on the shelf 'judges'" in done.err
+
+
 def test_votes_of_one_judge_are_kept_and_their_agreement_too(tmp_path: Path, task: Path) -> None:
     folder = tmp_path / "five"
     folder.mkdir()

@@ -40,6 +40,13 @@ GUARDS: list[tuple[str, Make, str, str]] = [
     ("llama-guard-3-vision", guard_models.mllama, "safe", "unsafe"),
     ("shieldgemma-2", guard_models.shieldgemma2, "No", "Yes"),
 ]
+RESULT = "<think>So.</think><result>Request: harmful\nResponse: {}</result>"
+# Their processors for images and video need torchvision, of the same build as torch.
+WITH_TORCHVISION: list[tuple[str, Make, str, str]] = [
+    ("llama-guard-4", guard_models.llama4, "safe", "unsafe"),
+    ("guardreasoner-vl", guard_models.qwen2_5_vl, RESULT.format("unharmful"), RESULT.format("harmful")),
+    ("llavaguard", guard_models.llava_onevision, '{"rating": "Safe"}', '{"rating": "Unsafe"}'),
+]
 
 
 @pytest.mark.parametrize(("name", "make", "safe", "unsafe"), GUARDS, ids=[g[0] for g in GUARDS])
@@ -55,3 +62,18 @@ def test_a_guard_of_this_architecture_labels_a_reply(
     (verdict,) = judge(name, make(tmp_path / "n", {safe: 0.9, unsafe: 0.1}), tmp_path)
     assert verdict.status == "ok" and [s.safety for s in verdict.steps] == ["safe", "safe"]
     assert verdict.steps[1].p_unsafe == pytest.approx(0.1, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "safe", "unsafe"), WITH_TORCHVISION, ids=[g[0] for g in WITH_TORCHVISION]
+)
+def test_a_guard_that_needs_torchvision_labels_a_reply(
+    tmp_path: Path, name: str, make: Make, safe: str, unsafe: str
+) -> None:
+    pytest.importorskip("torchvision")
+    # One of two is said, so that whole words of several tokens are told apart too.
+    (verdict,) = judge(name, make(tmp_path / "m", {safe: 0.2, unsafe: 0.8}), tmp_path)
+    assert verdict.status == "ok", verdict.error
+    assert [s.safety for s in verdict.steps] == ["unsafe", "unclear"]
+    (verdict,) = judge(name, make(tmp_path / "n", {safe: 0.9, unsafe: 0.1}), tmp_path)
+    assert verdict.status == "ok" and [s.safety for s in verdict.steps] == ["safe", "safe"]
