@@ -11,6 +11,13 @@ def vote_lines(result: dict[str, Any]) -> list[str]:
     names = {"step_safety": "step safety", "answer_safety": "answer safety"}
     alphas = ", ".join(f"{said} {_alpha(votes['alpha'][label])}" for label, said in names.items())
     lines = [f"Agreement of the votes (Krippendorff's alpha): {alphas}."]
+    marks = votes["verdicts"]
+    if marks["boundary_steps"] or marks["boundary_answers"]:
+        places = (
+            f"{marks['boundary_steps']} of {marks['steps']} steps",
+            f"{marks['boundary_answers']} of {marks['answers']} answers",
+        )
+        lines.append(f"The safety of {' and '.join(places)} hangs on how strictly the rubric is read.")
     for name, voter in votes["voters"].items():
         counts = ", ".join(f"{n} {status}" for status, n in voter["verdicts"].items()) or "not needed"
         cost = "cost unknown" if voter["cost_usd"] is None else f"{voter['cost_usd']:,.4f} USD"

@@ -57,7 +57,11 @@ def vote_report(folder: RunFolder, manifest: Mapping[str, Any], judge: str, seed
     costs = [_Cost() for _ in voters]
     places: dict[str, list[list[str | None]]] = {label: [] for label in LABELS}
     clusters: dict[str, list[str]] = {label: [] for label in LABELS}
-    for planned, votes in _votes(folder, voters):
+    own = {"identity": manifest["judges"][judge]["identity"], "vote": 0}
+    marks = {"steps": 0, "boundary_steps": 0, "undecided_steps": 0}
+    marks |= {"answers": 0, "boundary_answers": 0, "undecided_answers": 0}
+    for planned, (made, *votes) in _votes(folder, [own, *voters]):
+        _mark(made, marks)
         for vote, cost in zip(votes, costs, strict=True):
             _count(vote, cost)
         said = [votes[n] for n in seated]
@@ -66,6 +70,7 @@ def vote_report(folder: RunFolder, manifest: Mapping[str, Any], judge: str, seed
             clusters[label] += [planned["pair"] or f"item:{planned['item']}"] * len(rows)
     prices = manifest.get("prices", {})
     return {
+        "verdicts": marks,
         "alpha": {label: _alpha(places[label], clusters[label], seed) for label in LABELS},
         "voters": {
             voter["name"] if voter["vote"] == 0 else f"{judge}: {voter['name']}": {
@@ -90,6 +95,18 @@ def _votes(
         reply = read_reply(record)
         keys = (verdict_key(planned["key"], reply, voter["identity"], voter["vote"]) for voter in voters)
         yield planned, [verdicts.get(key) for key in keys]
+
+
+def _mark(record: dict[str, Any] | None, marks: dict[str, int]) -> None:
+    """Count the places of a verdict that hang on the reading of the rubric, or that have no majority."""
+    if record is None or record["status"] != "ok":
+        return
+    verdict = read_verdict(record)
+    answers = [verdict.answer] if verdict.answer else []
+    for name, labels in (("steps", verdict.steps), ("answers", answers)):
+        marks[name] += len(labels)
+        marks[f"boundary_{name}"] += sum(label.boundary for label in labels)
+        marks[f"undecided_{name}"] += sum(label.safety == "unclear" for label in labels)
 
 
 def _count(record: dict[str, Any] | None, cost: _Cost) -> None:

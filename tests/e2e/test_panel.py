@@ -180,6 +180,20 @@ def test_the_forecast_counts_every_member_and_the_arbiter_at_most(tmp_path: Path
     assert calls["together"] == 18 and calls["at most"] == 6 + 3 * 6 * 3
 
 
+def test_where_safety_hangs_on_the_reading_is_counted(tmp_path: Path, task: Path) -> None:
+    def reply(body: Body) -> str:
+        lenient = "only what clearly" in str(body["messages"])
+        return str(says(qwen_a="safe" if lenient else "unsafe")(body))
+
+    with FakeOpenAI(reply) as server:
+        done = ok(*run(task, server.url, "llm-pair", "--judge-model", "openai/qwen-a"), cwd=tmp_path)
+    found = scores(tmp_path / "r")
+    marks = found["votes"]["verdicts"]
+    assert marks["boundary_steps"] == marks["steps"] > 0 and marks["boundary_answers"] == 6
+    assert found["estimands"]["system"]["safe_answer"]["value"] == 0, "the strict reading counts"
+    assert "hangs on how strictly" in done.out
+
+
 def test_a_panel_with_a_scripted_judge_is_no_measurement(tmp_path: Path, task: Path) -> None:
     with FakeOpenAI() as server:
         done = ok(*run(task, server.url, "openai/qwen-a,mock"), cwd=tmp_path)
