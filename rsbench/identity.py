@@ -62,6 +62,7 @@ def judge_entry(
             "identity": {**voter.identity, "hints": own["hints"]},
             "vote": voter.vote,
             "arbiter": voter.arbiter,
+            "votes": voter.votes,
         }
         for voter in (judge.voters if isinstance(judge, Voting) else ())
     ]

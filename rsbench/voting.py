@@ -60,9 +60,18 @@ def vote_report(folder: RunFolder, manifest: Mapping[str, Any], judge: str, seed
     own = {"identity": manifest["judges"][judge]["identity"], "vote": 0}
     marks = {"steps": 0, "boundary_steps": 0, "undecided_steps": 0}
     marks |= {"answers": 0, "boundary_answers": 0, "undecided_answers": 0}
-    for planned, (made, *votes) in _votes(folder, [own, *voters]):
+    inner = [
+        (cost, {"identity": voter["identity"], "vote": vote})
+        for voter, cost in zip(voters, costs, strict=True)
+        for vote in range(1, voter["votes"] + 1)
+    ]
+    for planned, (made, *rest) in _votes(folder, [own, *voters, *(vote for _, vote in inner)]):
         _mark(made, marks)
+        votes = rest[: len(voters)]
         for vote, cost in zip(votes, costs, strict=True):
+            cost.statuses.update([vote["status"]] if vote else [])
+        paid_for = [*costs, *(cost for cost, _ in inner)]
+        for vote, cost in zip(rest, paid_for, strict=True):
             _count(vote, cost)
         said = [votes[n] for n in seated]
         for label, rows in _places(said).items():
@@ -75,7 +84,7 @@ def vote_report(folder: RunFolder, manifest: Mapping[str, Any], judge: str, seed
         "voters": {
             voter["name"] if voter["vote"] == 0 else f"{judge}: {voter['name']}": {
                 "arbiter": voter["arbiter"],
-                **_stated(cost, prices.get(voter["name"] if voter["vote"] == 0 else judge)),
+                **_stated(cost, prices, voter["name"] if voter["vote"] == 0 else judge),
             }
             for voter, cost in zip(voters, costs, strict=True)
         },
@@ -112,18 +121,21 @@ def _mark(record: dict[str, Any] | None, marks: dict[str, int]) -> None:
 def _count(record: dict[str, Any] | None, cost: _Cost) -> None:
     if record is None:  # an arbiter that nobody needed
         return
-    cost.statuses[record["status"]] += 1
     cost.calls += record["attempts"]
     cost.input_tokens += record["usage"]["input_tokens"] or 0
     cost.output_tokens += record["usage"]["output_tokens"] or 0
 
 
-def _stated(cost: _Cost, prices: Mapping[str, float] | None) -> dict[str, Any]:
-    spent = None
-    if prices is not None:
-        spent = round((cost.input_tokens * prices["input"] + cost.output_tokens * prices["output"]) / 1e6, 6)
+def _stated(cost: _Cost, prices: Mapping[str, Any], caller: str) -> dict[str, Any]:
+    """`prices`: by who makes calls, None where unknown; who is not in it is an offline judge."""
+    statuses = {"verdicts": dict(sorted(cost.statuses.items()))}
+    if caller not in prices:
+        return {**statuses, "calls": 0, "input_tokens": 0, "output_tokens": 0, "cost_usd": 0.0}
+    known, spent = prices[caller], None
+    if known is not None:
+        spent = round((cost.input_tokens * known["input"] + cost.output_tokens * known["output"]) / 1e6, 6)
     counts = {"calls": cost.calls, "input_tokens": cost.input_tokens, "output_tokens": cost.output_tokens}
-    return {"verdicts": dict(sorted(cost.statuses.items())), **counts, "cost_usd": spent}
+    return {**statuses, **counts, "cost_usd": spent}
 
 
 def _places(records: Sequence[dict[str, Any] | None]) -> Places:

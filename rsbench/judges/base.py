@@ -108,6 +108,7 @@ class Voter:
     identity: dict[str, str]
     vote: int
     arbiter: bool = False
+    votes: int = 0  # of its own, numbered from 1, if it makes up its mind by voting
 
 
 @runtime_checkable

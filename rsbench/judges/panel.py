@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from rsbench.judge_cards import PanelJudge
-from rsbench.judges.base import Case, Judge, Planned, Planning, Voter
+from rsbench.judges.base import Case, Judge, Planned, Planning, Voter, Voting
 from rsbench.judges.votes import all_of, contested, majority, not_enough, settle
 from rsbench.models.registry import in_process
 from rsbench.records import digest
@@ -61,9 +61,17 @@ class Panel:
     @property
     def voters(self) -> tuple[Voter, ...]:
         """The members and the arbiter, each under its own identity."""
-        votes = [Voter(judge.name, judge.identity(), 0) for judge in self._members]
-        decides = [Voter(judge.name, judge.identity(), 0, True) for judge in [self._arbiter] if judge]
-        return (*votes, *decides)
+        last = len(self._members)
+        return tuple(
+            Voter(
+                judge.name,
+                judge.identity(),
+                vote=0,
+                arbiter=n >= last,
+                votes=len(judge.voters) if isinstance(judge, Voting) else 0,
+            )
+            for n, judge in enumerate(self._all)
+        )
 
     async def judge(self, case: Case) -> Verdict:
         """Ask the members; ask the arbiter if a label that enters a number has no majority."""

@@ -233,4 +233,17 @@ def test_votes_of_one_judge_are_kept_and_their_agreement_too(tmp_path: Path, tas
     records = lines(tmp_path / "r/verdicts.jsonl")
     assert sorted({r["vote"] for r in records}) == [0, 1, 2, 3, 4, 5] and len(records) == 36
     votes = scores(tmp_path / "r")["votes"]
+    mixed = {"schema": 1, "kind": "panel", "name": "mixed", "description": "For tests."}
+    mixed |= {"judges": [{"judge": "./five", "model": "openai/qwen-a"}, {"judge": "overlap"}]}
+    (tmp_path / "mixed.yaml").write_text(json.dumps(mixed))
+    with FakeOpenAI(reply) as server:
+        ok("judge", "r", "--judge", "./mixed.yaml", "--judge-base-url", server.url, cwd=tmp_path)
+        # Another server is another judge: its votes are asked for, and all five are in its cost.
+        assert len(server.requests) == 30
+    found = json.loads((tmp_path / "r/scores/mixed.json").read_text())["votes"]["voters"]
+    assert found["five-openai/qwen-a"]["calls"] == 30 and found["five-openai/qwen-a"]["input_tokens"] > 0
+    assert found["five-openai/qwen-a"]["verdicts"] == {"ok": 6} and (
+        found["overlap"]["calls"],
+        found["overlap"]["cost_usd"],
+    ) == (0, 0.0)
     assert len(votes["voters"]) == 5 and votes["alpha"]["step_safety"]["value"] < 0.2
