@@ -17,7 +17,8 @@ from rsbench.forecast import Ask, forecast
 from rsbench.identity import identity, judge_entry, rebuild_settings, resume
 from rsbench.importing import ImportedModel
 from rsbench.judges import registry as judges
-from rsbench.judges.base import Judge
+from rsbench.judges.base import Judge, name_with_hints
+from rsbench.judges.panel import Panel
 from rsbench.limits import Limiters, RetryPolicy
 from rsbench.models import registry as models
 from rsbench.models.base import GenParams, Model, Request
@@ -184,10 +185,11 @@ def _callers(
     callers: dict[str, Caller] = {}
     if model is not None:
         callers[MODEL] = Caller.of(model, settings.model)
-    name = judge_name(judge, settings.hints)
-    for argument, judge_model in judge_models.items():
-        who = name if len(judge_models) == 1 else f"{name} ({argument})"
-        callers[who] = Caller.of(judge_model, argument)
+    alone = [(judge.name, argument) for argument in judge_models]
+    named = list(judge.callers.items()) if isinstance(judge, Panel) else alone
+    for name, argument in named:
+        who = name_with_hints(name, settings.hints)
+        callers[who] = Caller.of(judge_models[argument], argument)
     for who, caller in callers.items():
         settings.caps.check_priced(who, spent(0, 0, 0, caller.prices))
     return callers
@@ -205,6 +207,9 @@ def _check_judge(
     for judge_model in judge_models.values():
         if warning := judges.check_independence(model, judge_model, settings.allow_same_family):
             warn(warning)
+    families = {judge_model.family for judge_model in judge_models.values()}
+    if len(judge_models) > 1 and len(families) == 1 and None not in families:
+        warn(f"all judges are of one family ({families.pop()}): they may err together")
     if not judge.needs_reference:
         return
     lacking = next((item.id for item in plan.dataset if item.reference is None), None)

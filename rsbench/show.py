@@ -18,6 +18,7 @@ from rsbench.metric_specs import METRICS
 from rsbench.records import read_reply, read_verdict, verdict_key
 from rsbench.settings import Settings
 from rsbench.show_judge import validation_line
+from rsbench.show_votes import vote_lines
 from rsbench.spending import spending_lines
 from rsbench.steps import segment
 from rsbench.store import RunFolder
@@ -149,6 +150,7 @@ def _footer(console: Console, result: dict[str, Any], place: Path) -> None:
         "Estimand 'system': what a user of the deployed system meets. docs/metrics.md explains every number.",
         *_withheld(result["meta"]["condition"]),
         validation_line(result),
+        *vote_lines(result),
         *spending_lines(RunFolder(place).manifest()),
         f"Run folder: {place}",
     ]
