@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from rsbench import cards, manifest, steps
+from rsbench import cards, judge_cards, manifest, steps
 from rsbench.judges import registry as judges
 from rsbench.judges.base import Judge
 from rsbench.models import registry as models
@@ -52,7 +52,7 @@ def judge_entry(
     settings: Settings,
 ) -> dict[str, Any]:
     """What the manifest says of a judge."""
-    card, found = cards.load_judge(choice.card, list(settings.shelves))
+    card, found = judge_cards.load_judge(choice.card, list(settings.shelves))
     model_card = card_for(choice.model) if choice.model else None
     own = judge_identity(judge, settings.hints)
     behind = judge_models.values()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from rsbench import cards, shelves
+from rsbench import cards, judge_cards, shelves
 from rsbench.data import Dataset
 from rsbench.gold import FILE as GOLD
 from rsbench.gold import read_gold
@@ -83,8 +83,8 @@ def check_card(
     if what == "task":
         _check_task(name, extra, data)
     elif what == "judge":
-        card, found = cards.load_judge(name, extra)
-        if isinstance(card, cards.LlmJudge):
+        card, found = judge_cards.load_judge(name, extra)
+        if isinstance(card, judge_cards.LlmJudge):
             read_rubric(shelves.inside(found.folder, card.rubric))
         out().print(f"ok: judge {card.name} (kind {card.kind}) at {found.path}", markup=False, soft_wrap=True)
     elif what == "model":
@@ -100,7 +100,7 @@ def check_card(
 def _check_task(name: str, extra: list[Path], data: Path | None) -> None:
     card, found = cards.load_task(name, extra)
     if card.judge is not None:
-        cards.load_judge(card.judge, extra)
+        judge_cards.load_judge(card.judge, extra)
     templates = {v: shelves.inside(found.folder, file) for v, file in card.prompts.items()}
     texts = {variant: read_template(path) for variant, path in templates.items()}
     dataset = Dataset(card, found.folder, data)

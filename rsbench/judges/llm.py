@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from rsbench.cards import LlmJudge
 from rsbench.images import load_image
+from rsbench.judge_cards import LlmJudge
 from rsbench.judges.base import Case
 from rsbench.judges.parse import BadVerdict, json_schema, parse
 from rsbench.models.base import GenParams, Message, Model, Request

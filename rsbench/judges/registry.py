@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rsbench import cards
+from rsbench import judge_cards as cards
 from rsbench.judges.base import Judge
 from rsbench.judges.llm import Generate
 from rsbench.models.base import GenParams, Model

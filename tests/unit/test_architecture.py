@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 LAYERS = [
     {"", "types"},  # "" is rsbench/__init__.py: the version
     {"shelves", "stats", "steps", "readings", "images", "prompts", "store"},
-    {"cards", "manifest", "estimates", "breaks", "metric_specs", "metrics", "agreement"},
+    {"cards", "judge_cards", "manifest", "estimates", "breaks", "metric_specs", "metrics", "agreement"},
     {"sources", "data", "gold", "compare", "conditions", "gap"},
     {"models.base", "models.families", "records"},
     {"models", "limits", "pacing", "budget", "spending"},
