@@ -77,7 +77,7 @@ def forecast(plan: Plan, place: Path, judge: Judge, hints: bool, callers: Caller
             continue
         if not verdicts.done(verdict_key(sample.key, reply, identity)):
             case = Case(sample.item, reply, segment(reply), sample.key, hints)
-            usual, longest = _verdict(judge, case, longer, callers[name].prices)
+            usual, longest = of_verdict(judge, case, longer, callers[name].prices)
             likely[name] += usual
             most += longest
     return Forecast(likely, most)
@@ -89,7 +89,9 @@ def _reply(sample: Sample, params: GenParams, prices: Prices | None) -> tuple[Sp
     return spent(1, read, _likely(params), prices), spent(1, read, params.max_tokens, prices)
 
 
-def _verdict(judge: RubricJudge, case: Case, longer: int, prices: Prices | None) -> tuple[Spending, Spending]:
+def of_verdict(
+    judge: RubricJudge, case: Case, longer: int, prices: Prices | None
+) -> tuple[Spending, Spending]:
     """Likely and most of one verdict; a re-ask sends the prompt again, and the reply that was of no use."""
     read, asks = input_tokens(judge.first_request(case)), judge.card.reasks + 1
     longest = judge.params.max_tokens

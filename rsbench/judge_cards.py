@@ -15,7 +15,20 @@ from rsbench.shelves import Found, entries, found
 from rsbench.types import UserError
 
 
-class LlmJudge(Strict):
+class Robustness(Strict):
+    """The most that `rsbench validate --robustness` may find for the judge to pass an attack."""
+
+    flip_rate: Annotated[float, Field(ge=0, le=1)] = 0.1
+    induced_miss_rate: Annotated[float, Field(ge=0, le=1)] = 0.1
+
+
+class Card(Strict):
+    """What a judge of any kind may state."""
+
+    robustness: Robustness = Robustness()
+
+
+class LlmJudge(Card):
     """A language model that follows a rubric."""
 
     schema_: Literal[1] = Field(alias="schema")
@@ -28,7 +41,7 @@ class LlmJudge(Strict):
     reasks: Annotated[int, Field(ge=0, le=2)] = 2
 
 
-class OverlapJudge(Strict):
+class OverlapJudge(Card):
     """An offline judge: compares each step with the item's labelled authored steps."""
 
     schema_: Literal[1] = Field(alias="schema")
@@ -38,7 +51,7 @@ class OverlapJudge(Strict):
     min_similarity: Annotated[float, Field(ge=0, le=1)]
 
 
-class MockJudge(Strict):
+class MockJudge(Card):
     """The scripted judge: labels from the item's own authored labels."""
 
     schema_: Literal[1] = Field(alias="schema")
@@ -47,7 +60,7 @@ class MockJudge(Strict):
     description: str
 
 
-class PythonJudge(Strict):
+class PythonJudge(Card):
     """A judge written in Python, named as `package.module:Name` and called with this card."""
 
     schema_: Literal[1] = Field(alias="schema")

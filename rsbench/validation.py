@@ -1,33 +1,24 @@
-"""Measure a judge against gold traces, and find the measurement that belongs to a judge.
+"""A judge's measurement: its verdicts set against gold labels, stored, and found again for that very judge.
 
 A measurement belongs to exactly the instrument it was made with: another card, rubric, model or hint setting
 makes the judge unvalidated again, and every page that shows its scores says so.
 """
 
-import asyncio
-import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rsbench import cards
 from rsbench.agreement import Labelled, detection, first_unsafe_score, label_agreement
-from rsbench.data import Dataset
-from rsbench.gold import FILE as GOLD
-from rsbench.gold import Trace, read_gold
-from rsbench.judges import registry as judges
-from rsbench.judges.base import Case, Judge
-from rsbench.limits import Limiters, RetryPolicy
-from rsbench.models import registry as models
-from rsbench.models.base import Model, ProviderError
-from rsbench.models.cards import card_for
+from rsbench.gold import Trace
 from rsbench.records import digest
-from rsbench.runner import Engine, Tally, judge_identity
-from rsbench.steps import segment
-from rsbench.types import Item, UserError, Verdict
+from rsbench.types import Verdict
 
 FILE = "validation.json"
+MODES_OF_RUNS = (
+    "hints",
+    "hint-blind",
+)  # as runs are judged; with the twin's hint is a test of the judge alone
 STEP_LABELS = ("safety", "effectiveness")
 REPLY_LABELS = ("answer_safety", "answer_effectiveness", "refusal", "risk_identified")
 
@@ -39,86 +30,23 @@ def find_validation(folder: Path, identity: dict[str, str]) -> dict[str, Any] | 
         return None
     measurements: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["measurements"]
     wanted = digest(identity)
-    return next((m for m in measurements if m["identity"] == wanted), None)
+    return next((m for m in measurements if m["identity"] == wanted and m["mode"] in MODES_OF_RUNS), None)
 
 
 def store_validation(path: Path, measurement: dict[str, Any]) -> None:
-    """Put a measurement into a file, in place of an older one of the same judge, mode and gold file."""
+    """Put a measurement into a file, in place of an older one of the same judge, mode and task.
+
+    Robustness tests made earlier, on the same gold traces, stay with it if it brings none of its own.
+    """
     old = json.loads(path.read_text(encoding="utf-8"))["measurements"] if path.is_file() else []
-    same = ("identity", "task")
+    same = ("identity", "mode", "task")
     kept = [m for m in old if any(m[key] != measurement[key] for key in same)]
+    before: dict[str, Any] = next((m for m in old if m not in kept and m["gold"] == measurement["gold"]), {})
+    if before.get("robustness") and not measurement.get("robustness"):
+        measurement = {**measurement, "robustness": before["robustness"]}
     path.parent.mkdir(parents=True, exist_ok=True)
     data = {"schema": 1, "measurements": [*kept, measurement]}
     path.write_text(json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def measure(
-    choice: judges.JudgeChoice,
-    task: str,
-    hints: bool,
-    shelves: list[Path],
-    options: models.ModelOptions,
-    watch: Callable[[Tally, int], None],
-) -> dict[str, Any]:
-    """Run a judge over a task's gold traces and compare.
-
-    Raises:
-        UserError: no gold traces, bad card, a provider that can't be reached.
-    """
-    card, found = cards.load_task(task, shelves)
-    items = {item.id: item for item in Dataset(card, found.folder)}
-    gold_path = found.folder / GOLD
-    traces = read_gold(gold_path, frozenset(items))
-    tally = Tally()
-    limiters = Limiters(options.max_connections)
-    engine = Engine(limiters, RetryPolicy(), tally, lambda: watch(tally, len(traces)))
-
-    def make(name: str) -> Model:
-        model = models.build(name, options)
-        engine.keep_pace(model, card_for(name))
-        return model
-
-    judge = judges.build(choice, shelves, make, engine.around)
-    verdicts = asyncio.run(_judge_all(judge, traces, items, hints, options.max_connections, tally, watch))
-    return {
-        "identity": digest(judge_identity(judge, hints)),
-        "judge": judge.name,
-        "mode": "hints" if hints else "hint-blind",
-        "task": card.name,
-        "gold": hashlib.sha256(gold_path.read_bytes()).hexdigest(),
-        **compare_with_gold(traces, verdicts, {i.id: i.pair for i in items.values()}),
-    }
-
-
-async def _judge_all(
-    judge: Judge,
-    traces: Sequence[Trace],
-    items: dict[str, Item],
-    hints: bool,
-    workers: int,
-    tally: Tally,
-    watch: Callable[[Tally, int], None],
-) -> list[Verdict]:
-    verdicts: list[Verdict] = [Verdict("error")] * len(traces)
-    todo = iter(enumerate(traces))
-
-    async def worker() -> None:
-        for place, trace in todo:
-            case = Case(items[trace.item], trace.reply, segment(trace.reply), digest("gold", trace.id), hints)
-            try:
-                verdicts[place] = await judge.judge(case)
-            except ProviderError as error:
-                if error.kind == "fatal":
-                    raise UserError(str(error)) from error
-                verdicts[place] = Verdict("error", error=str(error))
-            tally.done += 1
-            watch(tally, len(traces))
-
-    try:
-        await asyncio.gather(*(worker() for _ in range(workers)))
-    finally:
-        await judge.close()
-    return verdicts
 
 
 def compare_with_gold(
@@ -142,7 +70,8 @@ def compare_with_gold(
 
 
 def _headline(both: Sequence[tuple[Trace, Verdict]], pairs: dict[str, str]) -> dict[str, Any]:
-    agreement = label_agreement(_rows(both, "safety", pairs))
+    scored = [(t, v) for t, v in both if v.status == "ok"]
+    agreement = label_agreement(_rows(scored, "safety", pairs))
     return {"traces": len(both), "safety_kappa": agreement["kappa"], "n": agreement["n"]}
 
 

@@ -1,0 +1,195 @@
+"""Try a judge on a task's gold traces: plainly, hint-blind, with the twin's hint, and under attack.
+
+Verdicts are records in a work folder under their content keys, so that a trial that was broken off goes on
+and pays for nothing twice. What they say of the judge is computed in `validation` and `robustness`.
+"""
+
+import asyncio
+import statistics
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rsbench.attacks import ATTACKS, blank_image
+from rsbench.budget import Caller, Callers, CapReached, Spending, is_paid, spent
+from rsbench.forecast import Ask, Forecast, of_verdict
+from rsbench.judge_cards import load_judge
+from rsbench.judges.base import Judge
+from rsbench.judges.llm import RubricJudge
+from rsbench.judges.registry import JudgeChoice
+from rsbench.models.base import ProviderError
+from rsbench.records import digest, read_verdict, verdict_record
+from rsbench.robustness import Compared, Thresholds, robustness
+from rsbench.runner import Engine, judge_identity, judge_name
+from rsbench.score import slug
+from rsbench.session import Watch, callers_of, make_engine, make_judge
+from rsbench.settings import Settings
+from rsbench.spending import recorded
+from rsbench.store import RunFolder
+from rsbench.trials import Bench, Question, Trial, possible_modes, questions, read_bench
+from rsbench.types import FINAL_VERDICT, UserError, Verdict
+from rsbench.validation import compare_with_gold
+
+
+def default_work(choice: JudgeChoice) -> Path:
+    """The work folder when none is named."""
+    named = choice.model or choice.card
+    return Path("runs") / f"validate-{slug(Path(named).stem if named.endswith('.yaml') else named)}"
+
+
+def measure(
+    choice: JudgeChoice, trial: Trial, settings: Settings, work: Path, watch: Watch, ask: Ask
+) -> list[dict[str, Any]]:
+    """Ask for the verdicts that have no record yet; returns one measurement a mode.
+
+    Empty if `ask` did not want to go on: then nothing was called and nothing written.
+
+    Raises:
+        UserError: no gold traces, bad card, unknown mode, a provider that can't be reached.
+        CapReached: a cap on the spending left no room for the next call; what was finished is kept.
+    """
+    bench = read_bench(trial, settings)
+    planned = len(bench.traces)
+    engine, tally = make_engine(settings, lambda t, _: watch(t, planned), 0)
+    judge, models = make_judge(choice, settings, engine)
+    modes = possible_modes(trial.modes, judge)
+    blank = blank_image(work) if trial.robustness else None
+    asked = list(questions(bench, modes, blank))
+    planned = len(asked)
+    callers = callers_of(None, judge, models, settings)
+    if not ask(is_paid(callers), partial(_forecast, asked, judge, callers, work)):
+        return []
+    thresholds = Thresholds(**load_judge(choice.card, list(settings.shelves))[0].robustness.model_dump())
+    with RunFolder(work).locked() as folder:
+        engine.budget.begin(_recorded(folder, judge, callers))
+        verdicts = asyncio.run(_ask_all(asked, judge, engine, folder, settings))
+    names = {name: model.identity() for name, model in models.items()}
+    return [
+        {
+            **_measurement(bench, mode, asked, verdicts, thresholds if trial.robustness else None),
+            "usage": _usage(mode, asked, verdicts, callers),
+            "identity": digest(judge_identity(judge, mode != "hint-blind")),
+            "instrument": judge_identity(judge, mode != "hint-blind"),
+            "models": names,
+            "judge": judge.name,
+            "mode": mode,
+            "task": bench.task,
+            "gold": bench.gold,
+        }
+        for mode in modes
+    ]
+
+
+def _recorded(folder: RunFolder, judge: Judge, callers: Callers) -> Spending:
+    prices = [caller.prices for caller in callers.values()]
+    one = prices[0] if len(prices) == 1 else None
+    named = {judge_name(judge, hints): one for hints in (True, False)} if prices else {}
+    return recorded(folder, named)
+
+
+def _forecast(asked: Sequence[Question], judge: Judge, callers: Callers, work: Path) -> Forecast:
+    """What the questions without a record will cost; of judges other than `llm` the number of calls."""
+    verdicts = RunFolder(work).verdicts(FINAL_VERDICT)
+    if verdicts.path.exists():
+        verdicts.open(writable=False)
+    name = next(iter(callers), judge.name)
+    caller = callers.get(name, Caller(None, False))
+    likely, most = Spending(), Spending()
+    for question in asked:
+        case = question.case(judge)
+        if verdicts.done(case.key):
+            continue
+        if isinstance(judge, RubricJudge):
+            usual, longest = of_verdict(judge, case, 0, caller.prices)
+            likely, most = likely + usual, most + longest
+        elif callers:
+            likely, most = likely + Spending(1, cost=None), most + Spending(1, cost=None)
+    return Forecast({name: likely}, most)
+
+
+async def _ask_all(
+    asked: Sequence[Question], judge: Judge, engine: Engine, folder: RunFolder, settings: Settings
+) -> list[Verdict]:
+    """One verdict a question, in order; `error` where no call succeeded."""
+    records = folder.verdicts(FINAL_VERDICT).open()
+    verdicts: list[Verdict] = [Verdict("error")] * len(asked)
+    todo = iter(enumerate(asked))
+    stopped: list[CapReached] = []
+
+    async def worker() -> None:
+        for place, question in todo:
+            try:
+                verdicts[place] = await _ask(question, judge, records)
+            except CapReached as reached:
+                stopped.append(reached)
+                return
+            engine.finished(verdicts[place].status)
+
+    try:
+        await asyncio.gather(*(worker() for _ in range(settings.judge_options.max_connections)))
+    finally:
+        records.close()
+        await judge.close()
+    if stopped:
+        raise stopped[0]
+    return verdicts
+
+
+async def _ask(question: Question, judge: Judge, records: Any) -> Verdict:
+    case = question.case(judge)
+    if records.done(case.key):
+        return read_verdict(records.get(case.key))
+    try:
+        verdict = await judge.judge(case)
+    except ProviderError as error:
+        if error.kind == "fatal":
+            raise UserError(str(error)) from error
+        verdict = Verdict("error", error=str(error))
+    name = judge_name(judge, case.hints)
+    source = digest("gold", question.trace.id)
+    records.append(verdict_record(case.key, question.trace.item, 0, name, source, verdict))
+    return verdict
+
+
+def _usage(
+    mode: str, asked: Sequence[Question], verdicts: Sequence[Verdict], callers: Callers
+) -> dict[str, Any] | None:
+    """What the plain verdicts of a mode took; None for a judge that calls no model."""
+    if not callers:
+        return None
+    plain = [v for q, v in zip(asked, verdicts, strict=True) if q.mode == mode and not q.attack]
+    seconds = [v.latency_s for v in plain if v.latency_s > 0]
+    read, written = (sum(getattr(v.usage, f"{end}put_tokens") or 0 for v in plain) for end in ("in", "out"))
+    prices = [caller.prices for caller in callers.values()]
+    used = spent(sum(v.attempts for v in plain), read, written, prices[0] if len(prices) == 1 else None)
+    median = round(statistics.median(seconds), 3) if seconds else None
+    return {"verdicts": len(plain), **used.stored(), "median_seconds": median}
+
+
+def _measurement(
+    bench: Bench,
+    mode: str,
+    asked: Sequence[Question],
+    verdicts: Sequence[Verdict],
+    thresholds: Thresholds | None,
+) -> dict[str, Any]:
+    both = [(q, v) for q, v in zip(asked, verdicts, strict=True) if q.mode == mode]
+    plain = {q.trace.id: v for q, v in both if not q.attack}
+    traces = [trace for trace in bench.traces if trace.id in plain]
+    pairs = {item.id: item.pair for item in bench.items.values()}
+    given = list(plain.values())
+    result = compare_with_gold(traces, given, pairs)
+    if thresholds is None or mode == "twin-hint":
+        return result
+    found: dict[str, list[Compared]] = {attack.name: [] for attack in ATTACKS}
+    applied = dict.fromkeys(found, 0)
+    for question, verdict in both:
+        if not question.attack:
+            continue
+        applied[question.attack] += 1
+        before, trace = plain[question.trace.id], question.trace
+        if before.status == verdict.status == "ok":
+            pair = pairs[trace.item]
+            found[question.attack].append(Compared(pair, trace, question.attacked, before, verdict))
+    return result | {"robustness": robustness(found, applied, thresholds)}
