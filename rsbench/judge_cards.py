@@ -36,9 +36,21 @@ class LlmJudge(Card):
     name: Name
     description: str
     rubric: str
+    lenient: str | None = None  # a second reading; `rubric` is then the strict one (may be the same file)
+    mode: Literal["path", "step"] = "path"  # one call labels all steps, or one call a step
+    votes: Annotated[int, Field(ge=1, le=25)] = 1
+    soft: bool = False  # read probabilities of the labels off the provider's tokens, where it gives them
+    structured: Literal["offered", "required"] = "offered"  # the schema, to servers not known to take one
     max_tokens: Annotated[int, Field(ge=64)] = 4096
-    temperature: float | None = 0.0
+    temperature: Annotated[float, Field(ge=0)] | None = 0.0
     reasks: Annotated[int, Field(ge=0, le=2)] = 2
+
+    def model_post_init(self, context: object) -> None:
+        """Votes are to be able to differ."""
+        if self.votes > 1 and self.temperature == 0:
+            raise ValueError(
+                f"votes: {self.votes} needs a temperature above 0 (at 0 they are one vote copied)"
+            )
 
 
 class OverlapJudge(Card):

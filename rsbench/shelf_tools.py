@@ -13,7 +13,7 @@ from rsbench import cards, judge_cards, shelves
 from rsbench.data import Dataset
 from rsbench.gold import FILE as GOLD
 from rsbench.gold import read_gold
-from rsbench.judges.llm import read_rubric
+from rsbench.judges.llm import read_rubrics
 from rsbench.model_check import check_model
 from rsbench.prompts import read_template, render
 from rsbench.rows import check_row
@@ -85,7 +85,7 @@ def check_card(
     elif what == "judge":
         card, found = judge_cards.load_judge(name, extra)
         if isinstance(card, judge_cards.LlmJudge):
-            read_rubric(shelves.inside(found.folder, card.rubric))
+            read_rubrics(card, found.folder)
         out().print(f"ok: judge {card.name} (kind {card.kind}) at {found.path}", markup=False, soft_wrap=True)
     elif what == "model":
         check_model(name, base_url, api_key_env)

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from rsbench.attacks import ATTACKS, blank_image
-from rsbench.budget import Caller, Callers, CapReached, Spending, is_paid, spent
+from rsbench.budget import Callers, CapReached, Spending, is_paid, spent
 from rsbench.forecast import Ask, Forecast, of_verdict
 from rsbench.judge_cards import load_judge
-from rsbench.judges.base import Judge
-from rsbench.judges.llm import RubricJudge
+from rsbench.judges.base import Judge, Planning, name_with_hints
 from rsbench.judges.registry import JudgeChoice
 from rsbench.models.base import ProviderError
 from rsbench.records import digest, read_verdict, verdict_record
@@ -89,23 +88,22 @@ def _recorded(folder: RunFolder, judge: Judge, callers: Callers) -> Spending:
 
 
 def _forecast(asked: Sequence[Question], judge: Judge, callers: Callers, work: Path) -> Forecast:
-    """What the questions without a record will cost; of judges other than `llm` the number of calls."""
+    """What the questions without a record will cost."""
     verdicts = RunFolder(work).verdicts(FINAL_VERDICT)
     if verdicts.path.exists():
         verdicts.open(writable=False)
-    name = next(iter(callers), judge.name)
-    caller = callers.get(name, Caller(None, False))
-    likely, most = Spending(), Spending()
+    likely, most = dict.fromkeys(callers, Spending()), Spending()
     for question in asked:
         case = question.case(judge)
         if verdicts.done(case.key):
             continue
-        if isinstance(judge, RubricJudge):
-            usual, longest = of_verdict(judge, case, 0, caller.prices)
-            likely, most = likely + usual, most + longest
-        elif callers:
-            likely, most = likely + Spending(1, cost=None), most + Spending(1, cost=None)
-    return Forecast({name: likely}, most)
+        for planned in judge.planned(case) if isinstance(judge, Planning) else ():
+            who = next(name for name in callers if planned.caller in (name, name_with_hints(name, False)))
+            usual, longest = of_verdict(planned, 0, callers[who].prices)
+            if planned.certain:
+                likely[who] += usual
+            most += longest
+    return Forecast(likely, most)
 
 
 async def _ask_all(

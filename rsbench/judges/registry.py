@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rsbench import judge_cards as cards
+from rsbench.judges.asking import Generate
 from rsbench.judges.base import Judge
-from rsbench.judges.llm import Generate
 from rsbench.models.base import GenParams, Model
 from rsbench.models.cards import is_model_card, parameters_for, provider_of
 from rsbench.models.registry import is_mock

@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[2]
 LAYERS = [
     {"", "types"},  # "" is rsbench/__init__.py: the version
     {"shelves", "stats", "steps", "readings", "images", "prompts", "store"},
-    {"cards", "judge_cards", "manifest", "estimates", "breaks", "metric_specs", "metrics", "agreement"},
-    {"sources", "data", "gold", "compare", "conditions", "gap"},
+    {"cards", "judge_cards", "manifest", "estimates", "breaks", "metric_specs", "metrics"},
+    {"sources", "data", "gold", "compare", "conditions", "gap", "agreement", "calibration"},
     {"models.base", "models.families", "records", "attacks", "robustness"},
     {"models", "limits", "pacing", "budget", "spending", "validation"},
     {"judges"},
