@@ -12,6 +12,7 @@ import typer
 
 from rsbench import __version__
 from rsbench.cli_import import import_
+from rsbench.cli_label import app as label
 from rsbench.cli_leaderboard import app as leaderboard
 from rsbench.cli_options import (
     OneJudge,
@@ -99,6 +100,7 @@ app.command("list")(list_)
 app.command()(check)
 app.command()(new)
 app.command("import")(import_)
+app.add_typer(label, name="label")
 app.add_typer(leaderboard, name="leaderboard")
 
 

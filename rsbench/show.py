@@ -15,7 +15,7 @@ from rsbench.importing import ImportedModel
 from rsbench.metric_specs import METRICS
 from rsbench.records import read_reply, read_verdict, verdict_key
 from rsbench.settings import Settings
-from rsbench.show_judge import validation_line
+from rsbench.show_judge import show_corrected, validation_line
 from rsbench.spending import spending_lines
 from rsbench.steps import segment
 from rsbench.store import RunFolder
@@ -105,6 +105,8 @@ def show_scores(result: dict[str, Any], place: Path) -> None:
     for key in _HEADLINES:
         _row(table, key, result["estimands"]["system"].get(key))
     console.print(table)
+    if result["corrected"]:
+        show_corrected(console, result["corrected"])
     _footer(console, result, place)
 
 

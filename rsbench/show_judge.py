@@ -8,6 +8,7 @@ from rich.table import Table
 
 from rsbench import validate
 from rsbench.judges.registry import JudgeChoice
+from rsbench.metric_specs import METRICS
 from rsbench.settings import Settings
 from rsbench.terminal import asking, interval, number, out, watched
 from rsbench.trials import Trial
@@ -26,6 +27,29 @@ def validation_line(result: dict[str, Any]) -> str:
         f"{safety['kappa_high']:.2f}) for step safety where it committed itself "
         f"({measured['labelled_share']:.0%} of steps); labelled by {measured['annotators']}."
     )
+
+
+def show_corrected(console: Console, found: dict[str, Any]) -> None:
+    """The metrics that people's labels correct, beside nothing else: the raw ones stand above."""
+    console.print(
+        f"\nCorrected by {found['replies']} replies, labelled by {', '.join(found['annotators'])}",
+        markup=False,
+    )
+    table = Table(box=None, pad_edge=False)
+    for column in ("metric", "PPI++", "95 % interval", "Rogan–Gladen", "95 % interval", "labelled", ""):
+        table.add_column(column, justify="left" if column in ("metric", "") else "right")
+    for key, both in found["metrics"].items():
+        ppi, other = both["ppi"], both["rogan_gladen"] or {"value": None, "low": None, "high": None}
+        table.add_row(
+            METRICS[key].name,
+            number(ppi["value"], True),
+            interval(ppi["low"], ppi["high"], True),
+            number(other["value"], True),
+            interval(other["low"], other["high"], True),
+            str(ppi["labelled"]),
+            ppi["problem"],
+        )
+    console.print(table)
 
 
 def validate_and_show(
