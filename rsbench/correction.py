@@ -52,7 +52,7 @@ class Corrected:
 
 @dataclass(frozen=True)
 class _Arrays:
-    """The population as arrays `(replies,)`; `drawn` is 0 or 1, `inverse` 1 / its stratum's labelled share."""
+    """The population as arrays `(replies,)`; `drawn` is 0 or 1, `inverse` 1 / the stratum's drawn share."""
 
     judged: Floats
     label: Floats  # 0 where there is none

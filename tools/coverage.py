@@ -14,13 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
 from rsbench.agreement import kappa_interval
 from rsbench.correction import Drawn, ppi, rogan_gladen
 from rsbench.stats import cluster_bootstrap_mean, cluster_bootstrap_ratio, effective_n, wilson
 
+ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "coverage.md"
 BEGIN, END = "<!-- coverage: made by tools/coverage.py -->", "<!-- end -->"
 Interval = tuple[float, float] | None
@@ -61,7 +59,7 @@ def ids(pairs: int, of: int = 2) -> list[str]:
 
 
 def proportion(pairs: int, rate: float, likeness: float) -> World:
-    """A share of items: S, E, PathSafe …"""
+    """A share of items, such as S, E or PathSafe."""
 
     def draw(rng: np.random.Generator) -> Interval:
         values = twins(rng, pairs, rate, likeness).ravel().tolist()
@@ -191,7 +189,8 @@ def table(rows: list[Covered]) -> str:
     for row in rows:
         good = "" if LOW <= row.share <= HIGH else "**outside 93.5 to 96.5 %**"
         lines.append(
-            f"| {row.world.where} | {row.world.what} | {row.share:.1%} | {row.width:.3f} | {row.draws:,} | {good} |"
+            f"| {row.world.where} | {row.world.what} | {row.share:.1%} | {row.width:.3f} "
+            f"| {row.draws:,} | {good} |"
         )
     return "\n".join(lines)
 

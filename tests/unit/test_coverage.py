@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 
-import coverage
+import coverage  # noqa: E402
 
 WORLDS = list(coverage.worlds())
 
