@@ -83,7 +83,8 @@ def ppi(population: Sequence[Drawn]) -> Corrected:
     power = float(np.clip(-(left @ right) / spread, 0.0, 1.0)) if spread > 1e-12 else 0.0
     psi = of_label + power * free
     value = float(np.average(psi, weights=a.weight))
-    return _interval(population, value, _variance(a, _centred(a, psi)), power)
+    unseen = _unseen(a, a.label - power * a.judged)
+    return _interval(population, value, _variance(a, _centred(a, psi)) + unseen, power)
 
 
 def rogan_gladen(population: Sequence[Drawn]) -> Corrected:
@@ -112,7 +113,10 @@ def rogan_gladen(population: Sequence[Drawn]) -> Corrected:
     caught = _influence(a, a.label * (judged - sensitivity)) * total / yes.sum()
     passed = _influence(a, (1 - a.label) * (1 - judged - specificity)) * total / no.sum()
     psi = (judged - share + (1 - value) * passed - value * caught) / youden
-    return _interval(population, min(1.0, max(0.0, value)), _variance(a, _centred(a, psi)), None)
+    errors = (1 - value) * (1 - a.label) * (1 - judged - specificity) * total / no.sum()
+    errors -= value * a.label * (judged - sensitivity) * total / yes.sum()
+    variance = _variance(a, _centred(a, psi)) + _unseen(a, errors / youden)
+    return _interval(population, min(1.0, max(0.0, value)), variance, None)
 
 
 def _lacking(population: Sequence[Drawn]) -> str:
@@ -158,6 +162,23 @@ def _influence(a: _Arrays, values: Floats) -> Floats:
     # Residuals around a mean that they made themselves are too small; not so where all are labelled.
     small = np.where((count > 1) & (count < whole), np.sqrt(count / np.maximum(count - 1, 1)), 1.0)
     return mean + a.drawn * a.inverse * (values - mean) * small[a.stratum]
+
+
+def _unseen(a: _Arrays, values: Floats) -> float:
+    """Variance that the labels of a stratum may hide because they are few.
+
+    Fifteen labels that agree do not mean that the stratum does: each stratum borrows the pooled variance
+    within strata at the weight of one label. Without this, intervals near 0 and 1 hold 92 % (coverage.py).
+    """
+    count = np.bincount(a.stratum, a.drawn, a.strata)
+    whole = np.bincount(a.stratum, minlength=a.strata)
+    mean = np.bincount(a.stratum, a.drawn * values, a.strata) / count
+    squares = np.bincount(a.stratum, a.drawn * (values - mean[a.stratum]) ** 2, a.strata)
+    own = squares / np.maximum(count - 1, 1)
+    pooled = squares.sum() / max(1.0, float(count.sum()) - a.strata)
+    more = np.maximum(0.0, (count * own + pooled) / (count + 1) - own)
+    share = np.bincount(a.stratum, a.weight, a.strata) / a.weight.sum()
+    return float(np.sum(share**2 * (1 - count / whole) / count * more))
 
 
 def _centred(a: _Arrays, psi: Floats) -> Floats:
