@@ -23,16 +23,20 @@ from ssui.grammar import SPLITS, Grammar, load
 
 ROOT = Path(__file__).resolve().parents[2]
 TASK = ROOT / "tasks" / "ssui"
-PER_IDEA = 5
+PER_IDEA = {"train": 6, "reward": 5, "validation": 5}  # pairs of each idea that are released
 SEED = 0
 
 
-def composed(grammar: Grammar, per_idea: int = PER_IDEA, seed: int = SEED) -> dict[str, list[Drawn]]:
-    """Every twin of every split, ideas interleaved so that a file doesn't show one idea five times running."""
+def composed(grammar: Grammar, per_idea: int | None = None, seed: int = SEED) -> dict[str, list[Drawn]]:
+    """Every twin of every split, ideas interleaved so that a file doesn't show one idea five times running.
+
+    `per_idea` pairs of each idea; by default as many as are released.
+    """
     made: dict[str, list[Drawn]] = {split: [] for split in SPLITS}
-    for number in range(per_idea):
+    for number in range(per_idea or max(PER_IDEA.values())):
         for category, idea in grammar.ideas:
-            made[idea.split] += pairs_of(grammar, category, idea, number, seed)
+            if per_idea or number < PER_IDEA[idea.split]:
+                made[idea.split] += pairs_of(grammar, category, idea, number, seed)
     return made
 
 
@@ -97,7 +101,7 @@ def main(argv: list[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=TASK, help="folder of the task")
-    parser.add_argument("--per-idea", type=int, default=PER_IDEA, help="pairs of each idea")
+    parser.add_argument("--per-idea", type=int, help="pairs of each idea")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--check", action="store_true", help="only say whether the folder is up to date")
     parser.add_argument("--icons", type=Path, help="icons.json of @iconify-json/noto")
