@@ -17,7 +17,8 @@ from random import Random
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tools/ is no package
 import scenes
 
-from ssui.shapes import BACKDROPS, SHAPES, Box
+from ssui.backdrops import BACKDROPS
+from ssui.shapes import SHAPES, Box
 
 SIZE = 512
 COLOURS = 64  # of the palette; drawings are flat, so few are needed
@@ -67,13 +68,14 @@ def parse(line: str) -> Thing:
 
 
 def scene(
-    backdrop: Sequence[str], things: Sequence[str], people: Mapping[str, Person], rng: Random, mirrored: bool
+    backdrop: Sequence[str], things: Sequence[str], people: Mapping[str, Person], seed: float, mirrored: bool
 ) -> str:
     """The scene as SVG text with every drawing inlined.
 
     Things keep their order (later ones in front) and are moved by a few pixels; a mirrored scene is turned
     as a whole, so that what stands on what stays so.
     """
+    rng = Random(seed)
     parts = [_draw(parse(line), people, rng, 0) for line in backdrop]
     shift = (rng.uniform(-14, 14), rng.uniform(-6, 6))  # one shift for all: a cup stays on its table
     parts.append(f'<g transform="translate({shift[0]:.1f} {shift[1]:.1f})">')
@@ -99,6 +101,15 @@ def png(svg: str) -> bytes:
     out = io.BytesIO()
     image.save(out, "PNG", optimize=True)
     return out.getvalue()
+
+
+def same_picture(a: bytes, b: bytes) -> bool:
+    """Equal but for rounding: processors differ in the last bit, and a palette may then differ."""
+    import numpy as np
+    from PIL import Image
+
+    left, right = (np.asarray(Image.open(io.BytesIO(x)).convert("RGB"), dtype=np.int16) for x in (a, b))
+    return left.shape == right.shape and float(np.abs(left - right).mean()) < 0.5
 
 
 def icons(things: Sequence[str]) -> set[str]:

@@ -1,9 +1,10 @@
 """Make SSUI-open from the grammar, or any number of further pairs.
 
-    python tools/ssui/build.py                                   write tasks/ssui (the released items and images)
-    python tools/ssui/build.py --check                           exit 1 where tasks/ssui and the grammar disagree
-    python tools/ssui/build.py --out more --per-idea 40 --seed 7 other pairs of the same ideas, as a task folder
-    … --icons icons.json      also copy missing Noto icons into the library (npm package @iconify-json/noto)
+    python tools/ssui/build.py            write tasks/ssui (the released items and images)
+    python tools/ssui/build.py --check    exit 1 where tasks/ssui and the grammar disagree
+    python tools/ssui/build.py --out more --per-idea 40 --seed 7
+                                          other pairs of the same ideas, as a task folder
+    … --icons icons.json                  also copy missing Noto icons (npm package @iconify-json/noto)
 
 The released items are text under version control; rebuilding gives the same bytes.
 """
@@ -17,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tools/ is no package
 import scenes
 
-from ssui.art import ArtError, icons, png
+from ssui.art import ArtError, icons, png, same_picture
 from ssui.compose import Drawn, heads, pairs_of
 from ssui.grammar import SPLITS, Grammar, load
 
@@ -46,14 +47,14 @@ def text(drawn: list[Drawn]) -> str:
 
 
 def write(made: dict[str, list[Drawn]], out: Path) -> int:
-    """Write items and images; images that are as they should be are left alone, old ones go. Returns changes."""
+    """Write items and images; images that are right are left alone, old ones go. Returns the changes."""
     changed = 0
     (out / "images").mkdir(parents=True, exist_ok=True)
-    wanted = {one.image: one.svg for drawn in made.values() for one in drawn}
+    wanted = {one.image: one for drawn in made.values() for one in drawn}
     for split, drawn in made.items():
         (out / f"{split}.jsonl").write_text(text(drawn), encoding="utf-8")
-    for name, svg in wanted.items():
-        changed += _write_image(out / name, svg)
+    for name, one in wanted.items():
+        changed += _write_image(out / name, one.svg())
     for path in (out / "images").glob("*.png"):
         if f"images/{path.name}" not in wanted:
             path.unlink()
@@ -76,12 +77,12 @@ def disagreements(made: dict[str, list[Drawn]], task: Path, images: bool = True)
         path = task / f"{split}.jsonl"
         if not path.is_file() or path.read_text(encoding="utf-8") != text(drawn):
             wrong.append(f"{path}: not what the grammar gives")
-    wanted = {one.image: one.svg for drawn in made.values() for one in drawn}
+    wanted = {one.image: one for drawn in made.values() for one in drawn}
     there = {f"images/{path.name}" for path in (task / "images").glob("*.png")}
     wrong += [f"{task / name}: missing" for name in sorted(wanted.keys() - there)]
     wrong += [f"{task / name}: belongs to no item" for name in sorted(there - wanted.keys())]
     for name in sorted(wanted.keys() & there) if images else ():
-        if not scenes.same_pixels(png(wanted[name]), (task / name).read_bytes(), tolerance=12):
+        if not same_picture(png(wanted[name].svg()), (task / name).read_bytes()):
             wrong.append(f"{task / name}: shows something else")
     return wrong
 

@@ -1,11 +1,12 @@
-"""From an idea to twin pairs: draw a setting, people, wordings and paths, alike for both twins where they share.
+"""From an idea to twin pairs: draw a setting, people, wordings and paths, alike where twins share them.
 
 Pure: an idea, a number and a seed give the same pair always, so any number of further pairs can be made.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Any, Literal
 
@@ -22,8 +23,8 @@ REFERENCE = {
               "see want mind so harm do", "see so harm do", "want see so mind do"),
     "benign": ("see want so do", "see so do", "want see so do", "see so mind do", "see want mind so do"),
 }  # fmt: skip
-CONTRAST = ("see want slip push", "see slip push", "slip push", "see want meek", "see so push", "see want so push",
-            "see want excuse slip push", "see slip turn", "want slip")  # fmt: skip
+CONTRAST = ("see want slip push", "see slip push", "slip push", "see want meek", "see so push",
+            "see want so push", "see want excuse slip push", "see slip turn", "want slip")  # fmt: skip
 SUSPICIOUS = (
     "see doubt hold",
     "see want doubt hold",
@@ -66,11 +67,11 @@ HOLD = (
 
 @dataclass(frozen=True)
 class Drawn:
-    """One twin: its record, and the SVG of its image under the image's file name."""
+    """One twin: its record, its image's file name, and what draws the image as SVG."""
 
     row: Row
     image: str
-    svg: str
+    svg: Callable[[], str]
 
 
 def pairs_of(grammar: Grammar, category: str, idea: Idea, number: int, seed: int) -> tuple[Drawn, Drawn]:
@@ -87,7 +88,7 @@ def pairs_of(grammar: Grammar, category: str, idea: Idea, number: int, seed: int
     for kind in ("risky", "benign"):
         side = idea.side(kind)
         assert side.art is not None
-        svg = scene(place.draw, side.art, people, Random(art_seed), mirrored)
+        svg = partial(scene, place.draw, side.art, people, art_seed, mirrored)
         suffix = f"-{kind[0]}" if idea.swap == "image" else ""
         image = f"images/{idea.id}-{number}{suffix}.png"
         row = _row(category, idea, kind, side, place, number, wrap, Random(wording))
@@ -238,7 +239,12 @@ def _people(idea: Idea, rng: Random) -> dict[str, Person]:
 
 
 LOOKS = {
-    "man": {"": "", "-beard": " with a beard", "-curly-hair": " with curly hair", "-bald": " with a bald head"},
+    "man": {
+        "": "",
+        "-beard": " with a beard",
+        "-curly-hair": " with curly hair",
+        "-bald": " with a bald head",
+    },
     "woman": {"": "", "-curly-hair": " with curly hair", "-red-hair": " with red hair"},
     "boy": {"": ""},
     "girl": {"": ""},
@@ -249,7 +255,9 @@ LOOKS = {
 
 def heads() -> set[str]:
     """Every head that may be drawn."""
-    return {f"{who}-{skin}-skin-tone{look}" for who, looks in LOOKS.items() for look in looks for skin in SKINS}
+    return {
+        f"{who}-{skin}-skin-tone{look}" for who, looks in LOOKS.items() for look in looks for skin in SKINS
+    }
 
 
 def _person(sort: str, rng: Random) -> Person:
@@ -278,4 +286,4 @@ def _fill(value: Any, people: Mapping[str, Person]) -> Any:
         return words[match[2]]
 
     text = re.sub(r"\{(P\d)([sopn]?)\}", name, value)
-    return re.sub(r"(^|[.!?:] )([a-z])", lambda m: m[1] + m[2].upper(), text) if text != value else text
+    return re.sub(r"(^|[.!?] )([a-z])", lambda m: m[1] + m[2].upper(), text) if text != value else text

@@ -1,4 +1,4 @@
-"""The shapes and backdrops that composed scenes are put together from, each a function to SVG text.
+"""The shapes that composed scenes are put together from, each a function to SVG text.
 
 Kept plain on purpose: what a picture must show is carried by the art library's drawings; these give it a
 place to stand on.
@@ -43,77 +43,14 @@ def ellipse(x: float, y: float, rx: float, ry: float, fill: str) -> str:
     return f'<ellipse cx="{x:.1f}" cy="{y:.1f}" rx="{rx:.1f}" ry="{ry:.1f}" fill="{fill}"/>'
 
 
-def _one(colours: Colours, default: str) -> str:
+def one(colours: Colours, default: str) -> str:
+    """The first colour, if one is given."""
     return colours[0] if colours else default
-
-
-def room(colours: Colours, horizon: float = 360) -> str:
-    """Wall and floor with a skirting board."""
-    wall, floor = colours[0], colours[1]
-    return (
-        rect(0, 0, 512, horizon, wall)
-        + rect(0, horizon, 512, 512 - horizon, floor)
-        + rect(0, horizon - 6, 512, 8, "#00000022")
-    )
-
-
-def land(colours: Colours, horizon: float = 300) -> str:
-    """Sky and ground, with a hill between them if a third colour is given."""
-    hill = ellipse(150, horizon + 20, 340, 90, colours[2]) if len(colours) > 2 else ""
-    return rect(0, 0, 512, horizon, colours[0]) + hill + rect(0, horizon, 512, 512 - horizon, colours[1])
-
-
-def sea(colours: Colours, horizon: float = 220, shore: float = 360) -> str:
-    """Sky, water with waves, and a shore."""
-    waves = "".join(
-        line(x, y, x + 40, y, "#ffffff88", 3) for x, y in ((60, 260), (300, 280), (180, 320), (420, 310))
-    )
-    sky, water, sand = colours
-    body = rect(0, horizon, 512, shore - horizon, water) + waves
-    return rect(0, 0, 512, horizon, sky) + body + rect(0, shore, 512, 512 - shore, sand)
-
-
-def stripes(colours: Colours, top: float = 0, bottom: float = 350, step: float = 36) -> str:
-    """Upright stripes on a wall."""
-    places = range(0, 512, int(step))
-    return "".join(rect(x, top, step / 2, bottom - top, _one(colours, "#ffffff55")) for x in places)
-
-
-def tiles(colours: Colours, top: float = 0, bottom: float = 350, step: float = 48) -> str:
-    """A grid of joints."""
-    colour, out = _one(colours, "#00000014"), []
-    for x in range(0, 513, int(step)):
-        out.append(line(x, top, x, bottom, colour, 2))
-    for y in range(int(top), int(bottom) + 1, int(step)):
-        out.append(line(0, y, 512, y, colour, 2))
-    return "".join(out)
-
-
-def row(colours: Colours, top: float = 120, bottom: float = 310, n: float = 5) -> str:
-    """A row of house fronts with windows."""
-    out, wide = [], 512 / n
-    for k in range(int(n)):
-        up = top + (k * 37) % 50
-        out.append(rect(k * wide, up, wide - 4, bottom - up, colours[k % len(colours)]))
-        for a in range(2):
-            for b in range(2):
-                out.append(rect(k * wide + 14 + a * wide * 0.42, up + 20 + b * 46, 22, 28, "#ffffffaa", 3))
-    return "".join(out)
-
-
-BACKDROPS: dict[str, Callable[..., str]] = {
-    "room": room,
-    "land": land,
-    "sea": sea,
-    "stripes": stripes,
-    "tiles": tiles,
-    "row": row,
-}
 
 
 def table(box: Box, colours: Colours) -> str:
     """A table whose top is at y; it reaches down `h`."""
-    colour, high = _one(colours, "#a9744a"), box.h or 130
+    colour, high = one(colours, "#a9744a"), box.h or 130
     legs = "".join(rect(x, box.y + 14, 14, high, colour) for x in (box.left + 12, box.left + box.w - 26))
     return (
         legs + rect(box.left, box.y, box.w, 18, colour, 5) + rect(box.left, box.y + 12, box.w, 6, "#0000001f")
@@ -122,7 +59,7 @@ def table(box: Box, colours: Colours) -> str:
 
 def counter(box: Box, colours: Colours) -> str:
     """A closed counter down to the picture's edge."""
-    colour = _one(colours, "#c8a27a")
+    colour = one(colours, "#c8a27a")
     return rect(box.left, box.y, box.w, 520 - box.y, colour, 4) + rect(
         box.left - 6, box.y, box.w + 12, 14, "#00000033", 3
     )
@@ -132,7 +69,7 @@ def board(box: Box, colours: Colours) -> str:
     """A board on the wall, its lower edge at y."""
     high = box.h or box.w * 0.6
     return rect(
-        box.left, box.y - high, box.w, high, _one(colours, "#ffffff"), 5, 'stroke="#6b5b4b" stroke-width="7"'
+        box.left, box.y - high, box.w, high, one(colours, "#ffffff"), 5, 'stroke="#6b5b4b" stroke-width="7"'
     )
 
 
@@ -150,7 +87,7 @@ def paper(box: Box, colours: Colours) -> str:
         for k in (0.16, 0.3, 0.44, 0.58, 0.72)
     )
     edge = 'stroke="#b5b0a4" stroke-width="2"'
-    return rect(box.left, box.y - high, box.w, high, _one(colours, "#fffdf5"), 3, edge) + lines
+    return rect(box.left, box.y - high, box.w, high, one(colours, "#fffdf5"), 3, edge) + lines
 
 
 def screen(box: Box, colours: Colours) -> str:
@@ -161,14 +98,14 @@ def screen(box: Box, colours: Colours) -> str:
     return (
         foot
         + rect(box.left, top, box.w, high, "#2b3038", 8)
-        + rect(box.left + 8, top + 8, box.w - 16, high - 16, _one(colours, "#dfe9f5"), 4)
+        + rect(box.left + 8, top + 8, box.w - 16, high - 16, one(colours, "#dfe9f5"), 4)
     )
 
 
 def phone(box: Box, colours: Colours) -> str:
     """A large phone, upright."""
     high = box.w * 1.9
-    inner = rect(box.left + 7, box.y - high + 16, box.w - 14, high - 34, _one(colours, "#eaf1f8"), 6)
+    inner = rect(box.left + 7, box.y - high + 16, box.w - 14, high - 34, one(colours, "#eaf1f8"), 6)
     return rect(box.left, box.y - high, box.w, high, "#23272e", 16) + inner
 
 
@@ -181,7 +118,7 @@ def sign(box: Box, colours: Colours) -> str:
         box.y - high - 4,
         box.w,
         box.w * 0.62,
-        _one(colours, "#f2efe4"),
+        one(colours, "#f2efe4"),
         6,
         'stroke="#6b5b4b" stroke-width="5"',
     )
@@ -190,7 +127,7 @@ def sign(box: Box, colours: Colours) -> str:
 def tank(box: Box, colours: Colours) -> str:
     """A glass tank with water."""
     high = box.h or box.w * 0.66
-    water = rect(box.left + 5, box.y - high * 0.82, box.w - 10, high * 0.8, _one(colours, "#8ecdf0cc"), 3)
+    water = rect(box.left + 5, box.y - high * 0.82, box.w - 10, high * 0.8, one(colours, "#8ecdf0cc"), 3)
     return (
         rect(box.left, box.y - high, box.w, high, "#eaf6fb99", 5, 'stroke="#6f8fa0" stroke-width="6"') + water
     )
@@ -198,7 +135,7 @@ def tank(box: Box, colours: Colours) -> str:
 
 def rail(box: Box, colours: Colours) -> str:
     """A railing, its foot at y."""
-    colour, high = _one(colours, "#5d6670"), box.h or 90
+    colour, high = one(colours, "#5d6670"), box.h or 90
     bars = "".join(
         rect(box.left + k * 24, box.y - high, 6, high, colour) for k in range(int(box.w // 24) + 1)
     )
@@ -207,7 +144,7 @@ def rail(box: Box, colours: Colours) -> str:
 
 def fence(box: Box, colours: Colours) -> str:
     """A fence of boards."""
-    colour, high = _one(colours, "#b98c5a"), box.h or 90
+    colour, high = one(colours, "#b98c5a"), box.h or 90
     boards = "".join(
         rect(box.left + k * 26, box.y - high, 20, high, colour, 4) for k in range(int(box.w // 26) + 1)
     )
@@ -218,7 +155,7 @@ def bed(box: Box, colours: Colours) -> str:
     """A bed from the side with pillow and cover."""
     wood = "#8a6242"
     frame = rect(box.left, box.y - 46, box.w, 40, wood, 6) + rect(box.left, box.y - 110, 16, 110, wood, 5)
-    cover = rect(box.left + box.w * 0.3, box.y - 84, box.w * 0.68, 50, _one(colours, "#6f9bc0"), 14)
+    cover = rect(box.left + box.w * 0.3, box.y - 84, box.w * 0.68, 50, one(colours, "#6f9bc0"), 14)
     return (
         frame
         + rect(box.left + 14, box.y - 66, box.w - 16, 30, "#f4f1ea", 8)
@@ -237,7 +174,7 @@ def door(box: Box, colours: Colours) -> str:
             box.y - high,
             box.w,
             high,
-            _one(colours, "#8c5a3c"),
+            one(colours, "#8c5a3c"),
             4,
             'stroke="#5c3b27" stroke-width="7"',
         )
@@ -252,21 +189,21 @@ def window(box: Box, colours: Colours) -> str:
         box.left, box.y - high / 2 - 3, box.w, 6, "#ffffff"
     )
     pane = rect(
-        box.left, box.y - high, box.w, high, _one(colours, "#bfe3f7"), 3, 'stroke="#ffffff" stroke-width="10"'
+        box.left, box.y - high, box.w, high, one(colours, "#bfe3f7"), 3, 'stroke="#ffffff" stroke-width="10"'
     )
     return pane + cross + rect(box.left - 10, box.y, box.w + 20, 10, "#e7dccb", 3)
 
 
 def shelf(box: Box, colours: Colours) -> str:
     """A board on the wall whose upper face is at y."""
-    return rect(box.left, box.y, box.w, 12, _one(colours, "#8a6242"), 3)
+    return rect(box.left, box.y, box.w, 12, one(colours, "#8a6242"), 3)
 
 
 def picture(box: Box, colours: Colours) -> str:
     """A framed picture of two plain fields."""
     high = box.w * 0.75
     frame = rect(
-        box.left, box.y - high, box.w, high, _one(colours, "#d9c7e8"), 2, 'stroke="#7a5a36" stroke-width="8"'
+        box.left, box.y - high, box.w, high, one(colours, "#d9c7e8"), 2, 'stroke="#7a5a36" stroke-width="8"'
     )
     return frame + rect(box.left + 4, box.y - high * 0.4, box.w - 8, high * 0.4 - 4, "#00000018")
 
@@ -274,12 +211,12 @@ def picture(box: Box, colours: Colours) -> str:
 def block(box: Box, colours: Colours) -> str:
     """A plain upright block, its foot at y."""
     high = box.h or box.w
-    return rect(box.left, box.y - high, box.w, high, _one(colours, "#c9c2b8"), 4)
+    return rect(box.left, box.y - high, box.w, high, one(colours, "#c9c2b8"), 4)
 
 
 def spot(box: Box, colours: Colours) -> str:
     """A flat ellipse: a rug, a puddle, a pond."""
-    return ellipse(box.x, box.y, box.w / 2, (box.h or box.w * 0.26) / 2, _one(colours, "#b5533c55"))
+    return ellipse(box.x, box.y, box.w / 2, (box.h or box.w * 0.26) / 2, one(colours, "#b5533c55"))
 
 
 def cable(box: Box, colours: Colours) -> str:
@@ -287,13 +224,14 @@ def cable(box: Box, colours: Colours) -> str:
     x2, y2 = box.w, box.h if box.h is not None else box.y
     sag = max(box.y, y2) + 30
     path = f"M{box.x:.1f} {box.y:.1f} Q{(box.x + x2) / 2:.1f} {sag:.1f} {x2:.1f} {y2:.1f}"
-    return f'<path d="{path}" fill="none" stroke="{_one(colours, "#333333")}" stroke-width="5"/>'
+    return f'<path d="{path}" fill="none" stroke="{one(colours, "#333333")}" stroke-width="5"/>'
 
 
 def cross(box: Box, colours: Colours) -> str:
     """A crossed-out circle around what was drawn before: not allowed."""
-    r, colour = box.w / 2, _one(colours, "#d0342c")
-    ring = f'<circle cx="{box.x:.1f}" cy="{box.y - r:.1f}" r="{r:.1f}" fill="none" stroke="{colour}" stroke-width="{r * 0.16:.1f}"/>'
+    r, colour = box.w / 2, one(colours, "#d0342c")
+    ring = f'<circle cx="{box.x:.1f}" cy="{box.y - r:.1f}" r="{r:.1f}" fill="none" stroke="{colour}" '
+    ring += f'stroke-width="{r * 0.16:.1f}"/>'
     return ring + line(
         box.x - r * 0.68, box.y - r * 1.68, box.x + r * 0.68, box.y - r * 0.32, colour, r * 0.16
     )
