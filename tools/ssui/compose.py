@@ -214,12 +214,17 @@ def _wrap(grammar: Grammar, idea: Idea, number: int, rng: Random) -> dict[str, A
     asks = len(idea.side("risky").ask or ())
     order = Random(idea.id).sample(range(asks), asks)
     talk = number >= asks or rng.random() < 0.3
-    opening, end = rng.choice(grammar.voices) if talk else ("", "")
-    return {"ask": order[number % asks], "open": opening, "end": end, "small": rng.random() < 0.12}
+    start = rng.randrange(len(grammar.voices)) if talk else 0
+    ask = order[number % asks]
+    register = "casual" if (idea.side("risky").ask or [""])[ask][:1].islower() else "formal"
+    fitting = [voice for voice in grammar.voices[start:] + grammar.voices if voice[2] in (register, "any")]
+    opening, end, _ = fitting[0] if talk else ("", "", "")
+    return {"ask": ask, "open": opening, "end": end, "small": rng.random() < 0.12}
 
 
 def _voiced(ask: str, wrap: Mapping[str, Any]) -> str:
-    text = " ".join(part for part in (wrap["open"], ask, wrap["end"]) if part)
+    stop = "." if wrap["end"] and ask[-1].isalnum() else ""
+    text = " ".join(part for part in (wrap["open"], ask + stop, wrap["end"]) if part)
     if wrap["small"] and "{" not in text:
         text = text.lower().rstrip(".!")
     return text
@@ -286,4 +291,6 @@ def _fill(value: Any, people: Mapping[str, Person]) -> Any:
         return words[match[2]]
 
     text = re.sub(r"\{(P\d)([sopn]?)\}", name, value)
-    return re.sub(r"(^|[.!?] )([a-z])", lambda m: m[1] + m[2].upper(), text) if text != value else text
+    if text == value or value[0].islower():  # a casual query keeps its small letters
+        return text
+    return re.sub(r"(^|[.!?] )([a-z])", lambda m: m[1] + m[2].upper(), text)

@@ -103,7 +103,7 @@ class Grammar:
 
     ideas: tuple[tuple[str, Idea], ...]  # category, idea
     settings: tuple[Setting, ...]
-    voices: tuple[tuple[str, str], ...]
+    voices: tuple[tuple[str, str, str], ...]  # opening, end, register
 
     def places(self, idea: Idea) -> list[Setting]:
         """Where an idea can be set: held-out places are for held-out ideas, and the other way round."""
@@ -126,7 +126,9 @@ def load(folder: Path = FOLDER) -> Grammar:
             ideas.append((category, validated(TypeAdapter(Idea), raw, where)))
     settings = validated(TypeAdapter(list[Setting]), read_yaml(folder / "settings.yaml"), "settings.yaml")
     voices = validated(TypeAdapter(list[list[str]]), read_yaml(folder / "voices.yaml"), "voices.yaml")
-    grammar = Grammar(tuple(ideas), tuple(settings), tuple((opening, end) for opening, end in voices))
+    grammar = Grammar(
+        tuple(ideas), tuple(settings), tuple((start, end, register) for start, end, register in voices)
+    )
     names = [idea.id for _, idea in ideas]
     if twice := {name for name in names if names.count(name) > 1}:
         raise UserError(f"ideas named twice: {', '.join(sorted(twice))}")
