@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 
 from ssui.art import ArtError, parse, png, same_picture  # noqa: E402 - tools/ is a folder of scripts
-from ssui.build import composed, disagreements, text  # noqa: E402
+from ssui.build import composed, disagreements, text, write  # noqa: E402
 from ssui.compose import Drawn  # noqa: E402
 from ssui.grammar import CATEGORIES, SPLITS, Grammar, Idea, load  # noqa: E402
 
@@ -148,3 +148,18 @@ def test_an_idea_that_differs_in_the_wrong_part_is_refused(grammar: Grammar) -> 
 def test_a_mistyped_scene_line_is_named() -> None:
     with pytest.raises(ArtError, match="candle 40"):
         parse("candle 40")
+
+
+def test_further_pairs_are_written_as_a_task_that_runs_and_nothing_is_deleted(
+    tmp_path: Path, made: dict[str, list[Drawn]]
+) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "mine.png").write_bytes(b"kept")
+    few = {split: drawn[:2] for split, drawn in made.items()}
+    assert write(few, tmp_path) > 0
+    assert write(few, tmp_path) == 0
+    assert (tmp_path / "images" / "mine.png").read_bytes() == b"kept"
+    for name in ("task.yaml", "prompts"):
+        (tmp_path / name).symlink_to(TASK / name)
+    card, _ = load_task(str(tmp_path / "task.yaml"))
+    assert len(list(Dataset(card, tmp_path, split="train"))) == 2

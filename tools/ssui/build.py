@@ -47,7 +47,10 @@ def text(drawn: list[Drawn]) -> str:
 
 
 def write(made: dict[str, list[Drawn]], out: Path) -> int:
-    """Write items and images; images that are right are left alone, old ones go. Returns the changes."""
+    """Write items and images; images that are right are left alone. Returns how many images changed.
+
+    In the released task old images go; in a folder of the user's nothing is deleted.
+    """
     changed = 0
     (out / "images").mkdir(parents=True, exist_ok=True)
     wanted = {one.image: one for drawn in made.values() for one in drawn}
@@ -55,7 +58,7 @@ def write(made: dict[str, list[Drawn]], out: Path) -> int:
         (out / f"{split}.jsonl").write_text(text(drawn), encoding="utf-8")
     for name, one in wanted.items():
         changed += _write_image(out / name, one.svg())
-    for path in (out / "images").glob("*.png"):
+    for path in (out / "images").glob("*.png") if out == TASK else ():
         if f"images/{path.name}" not in wanted:
             path.unlink()
             changed += 1
@@ -121,9 +124,8 @@ def main(argv: list[str] | None = None) -> int:
         return int(bool(wrong))
     changed = write(made, args.out)
     if args.out != TASK:
-        for name in ("task.yaml", "prompts"):
-            copy = shutil.copytree if (TASK / name).is_dir() else shutil.copy
-            copy(TASK / name, args.out / name)
+        shutil.copy(TASK / "task.yaml", args.out)
+        shutil.copytree(TASK / "prompts", args.out / "prompts", dirs_exist_ok=True)
     pairs = {split: len(drawn) // 2 for split, drawn in made.items()}
     sys.stdout.write(f"{pairs} pairs; {changed} images changed\n")
     return 0
