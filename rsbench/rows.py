@@ -42,6 +42,8 @@ class Task(Strict):
     prompt_sha256: SHA256
     condition: str
     segmenter: str
+    split: str | None = None  # of a task with splits; never one that trains
+    trains: Literal[False] = False
 
 
 class Judged(Strict):
@@ -114,6 +116,8 @@ def make_row(folder: RunFolder, judge: str | None, out: Path, sealed: bool = Fal
         UserError: the run is incomplete, scripted, or a row of that name exists with other content.
     """
     manifest = folder.manifest()
+    if (task := manifest["identity"]["task"]).get("trains"):
+        raise UserError(f"{folder.path}: split {task['split']!r} is for training, so its runs make no row")
     name = pick_judge(manifest, judge)
     result = compute(folder, name)
     if result["meta"]["mock"]:
@@ -183,6 +187,7 @@ def check_whole(where: str, condition: str) -> None:
 def _name_parts(identity: dict[str, Any], judge: str) -> Iterator[str]:
     """What tells rows apart; the default prompt and the condition `both` go without saying."""
     yield from (identity["model"]["name"], identity["task"]["name"])
+    yield from (identity["task"][key] for key in ("split",) if key in identity["task"])
     yield from (identity[key] for key in ("condition",) if identity[key] != "both")
     yield from (identity["prompt"][key] for key in ("variant",) if identity["prompt"][key] != "default")
     yield judge
