@@ -154,9 +154,7 @@ def main(argv: list[str] | None = None) -> int:
         "--joint-minutes", type=float, help="take as many of the joint steps as fit into these minutes"
     )
     parser.add_argument("--push", type=float, default=PUSH, help="share of risky paths that give in")
-    parser.add_argument(
-        "--balk", type=float, default=BALK, help="share of harmless paths turned down"
-    )
+    parser.add_argument("--balk", type=float, default=BALK, help="share of harmless paths turned down")
     parser.add_argument("--device", default="cpu", help="e.g. cuda")
     parser.add_argument("--workers", type=int, default=0, help="processes that draw ahead")
     parser.add_argument("--stop", choices=("tokenizer", "dense", "joint"), help="end after this stage")
