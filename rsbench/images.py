@@ -91,8 +91,9 @@ def load_image(path: Path) -> EncodedImage:
 def fingerprint(path: Path) -> "NDArray[floating[Any]]":
     """What a picture looks like, for telling near copies; shape (THUMB, THUMB, 3), norm 1.
 
-    Each colour's mean is taken off. The dot product of two fingerprints is the correlation of the two colour thumbnails; scaling, encoding,
-    brightness and contrast hardly change it. A picture of one colour alone is all zeros: it is like nothing.
+    Each colour has its mean taken off, so the dot product of two is the correlation of the two thumbnails;
+    scaling, encoding, brightness and contrast hardly change it. A picture of one colour is all zeros: it is
+    like nothing.
 
     Raises:
         UserError: as `load_image`.
