@@ -22,6 +22,7 @@ from typing import Any
 
 # Run as a script, this file's own folder is on the path, and `tiny`, which is one folder up, is not.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
 
