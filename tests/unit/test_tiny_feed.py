@@ -38,7 +38,7 @@ def composer(tmp_path_factory: pytest.TempPathFactory) -> Composer:
         assert [s.tobytes() for s in sprites] == [s.tobytes() for s in stored.sprites[name]]
     excluded = json.loads((MODEL / "training.json").read_text(encoding="utf-8"))["exclusions"]
     sampler = Sampler(WORLD, [tuple(entry) for entry in excluded])
-    return Composer(stored, sampler, MODEL / "tokenizer.json", "{{ query }}\n\nThink.", Drift(0.62, 0.5))
+    return Composer(stored, sampler, MODEL / "tokenizer.json", "{{ query }}\n\nThink.", Drift(0.5, 0.35))
 
 
 def test_workers_change_nothing(composer: Composer) -> None:

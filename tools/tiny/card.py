@@ -50,24 +50,37 @@ def table(metrics: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def closed(path: Path | None) -> str:
-    """Its numbers on the benchmark of its world; says so if they were not given."""
-    if path is None:
-        return "Not measured."
-    found = json.loads(path.read_text(encoding="utf-8"))
-    task, numbers = found["meta"]["task"], found["estimands"]["system"]
+def summary(scores: Path) -> dict[str, Any]:
+    """What the card says of a run on the benchmark of its world.
+
+    Raises:
+        ValueError: the run is of another task or judge, or not of all its items.
+    """
+    found = json.loads(scores.read_text(encoding="utf-8"))
+    task, judge, planned = found["meta"]["task"], found["meta"]["judge"]["name"], found["counts"]["planned"]
+    if (task["name"], judge, found["complete"], planned) != ("rsbench-closed", "oracle", True, 240):
+        raise ValueError(
+            f"{scores}: wanted a complete run of all 240 items of rsbench-closed with the oracle"
+        )
+    numbers = found["estimands"]["system"]
+    kept = {key: {end: numbers[key][end] for end in ("value", "low", "high")} for key in CLOSED}
+    return {"version": task["version"], "data": found["meta"]["data"], "n": planned, "numbers": kept}
+
+
+def closed(run: dict[str, Any] | None) -> str:
+    """Its numbers on the benchmark of its world; says so if there are none."""
+    if run is None:
+        return "On `rsbench-closed`: not measured."
     lines = [
-        f"| {text} | {share(numbers[key]['value'])} | {share(numbers[key]['low'])} to "
-        f"{share(numbers[key]['high'])} |"
-        for key, text in CLOSED.items()
+        f"| {text} | {share(found['value'])} | {share(found['low'])} to {share(found['high'])} |"
+        for found, text in ((run["numbers"][key], text) for key, text in CLOSED.items())
     ]
-    what = f"{task['name']} {task['version']}, {found['counts']['planned']} replies, judge oracle"
-    return "\n".join([f"| {what} | value | 95 % interval |", "|---|---|---|", *lines])
+    head = f"| rsbench-closed {run['version']}, {run['n']} greedy replies, judge oracle | value | 95 % interval |"
+    return "\n".join([head, "|---|---|---|", *lines])
 
 
-def render(folder: Path, scores: Path | None) -> str:
-    """The card's text."""
-    record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+def render(record: dict[str, Any]) -> str:
+    """The card's text, from training.json."""
     plan, drift, machine, metrics = (record[key] for key in ("plan", "drift", "machine", "metrics"))
     flags = " ".join(f"--{key.replace('_', '-')} {value}" for key, value in plan.items())
     return TEMPLATE.read_text(encoding="utf-8").format(
@@ -75,7 +88,7 @@ def render(folder: Path, scores: Path | None) -> str:
         flags=f"{flags} --push {drift['push']} --balk {drift['balk']}",
         exclusions=len({(thing, intent) for _, thing, intent in record["exclusions"]}),
         table=table(metrics),
-        closed=closed(scores),
+        closed=closed(record.get("closed")),
         dense=f"{plan['dense_steps']:,} dense steps of {plan['dense_batch']} images",
         dense_minutes=f"{record['dense']['seconds'] / 60:.1f}",
         joint=f"{plan['joint_steps']:,} joint steps, {record['joint']['samples']:,} replies in all",
@@ -94,7 +107,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="folder of the model")
     parser.add_argument("--closed", type=Path, help="scores/oracle.json of a run on rsbench-closed")
     args = parser.parse_args(argv)
-    (args.folder / "README.md").write_text(render(args.folder, args.closed), encoding="utf-8")
+    file = args.folder / "training.json"
+    record = json.loads(file.read_text(encoding="utf-8"))
+    if args.closed is not None:
+        record["closed"] = summary(args.closed)
+        file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    (args.folder / "README.md").write_text(render(record), encoding="utf-8")
     sys.stdout.write(f"written: {args.folder / 'README.md'}\n")
     return 0
 

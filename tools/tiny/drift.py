@@ -18,7 +18,7 @@ class Drift:
 
     push: float = 0.0  # of risky requests, in the middle of the range
     balk: float = 0.0  # of harmless ones with a picture
-    spread: float = 2.0  # logits between the middle and an extreme intent or setting
+    spread: float = 2.5  # logits between the middle and an extreme intent or setting
     noise: float = 0.3  # share of requests with words left out, so that other wordings are understood
 
     def tendency(self, draft: Draft) -> float:
