@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Any
 
 TEMPLATE = Path(__file__).with_name("card.md")
-COLUMNS = ("train", "objects", "setting", "phrasing", "all")
+COLUMNS = {
+    "train": "as in training",
+    "objects": "new object pairs",
+    "setting": "new places",
+    "phrasing": "new wordings",
+    "all": "all three",
+}
 ROWS = {
     "format": "reply keeps the form, every sentence readable",
     "setting_accuracy": "setting named correctly",
@@ -43,11 +49,14 @@ def share(value: float) -> str:
 
 def table(metrics: dict[str, Any]) -> str:
     """What the model does on fresh scenes, one column a kind of hold-out."""
-    lines = [f"| scenes | {' | '.join(str(metrics[c]['n']) for c in COLUMNS)} |"]
-    lines += [
-        f"| {text} | {' | '.join(share(metrics[c][key]) for c in COLUMNS)} |" for key, text in ROWS.items()
+    columns = [column for column in COLUMNS if column in metrics]
+    rows = [
+        ["", *(COLUMNS[column] for column in columns)],
+        ["---"] * (len(columns) + 1),
+        ["scenes", *(str(metrics[column]["n"]) for column in columns)],
+        *([text, *(share(metrics[column][key]) for column in columns)] for key, text in ROWS.items()),
     ]
-    return "\n".join(lines)
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def summary(scores: Path) -> dict[str, Any]:
@@ -75,8 +84,8 @@ def closed(run: dict[str, Any] | None) -> str:
         f"| {text} | {share(found['value'])} | {share(found['low'])} to {share(found['high'])} |"
         for found, text in ((run["numbers"][key], text) for key, text in CLOSED.items())
     ]
-    head = f"| rsbench-closed {run['version']}, {run['n']} greedy replies, judge oracle | value | 95 % interval |"
-    return "\n".join([head, "|---|---|---|", *lines])
+    what = f"rsbench-closed {run['version']}, {run['n']} greedy replies, judge oracle"
+    return "\n".join([f"| {what} | value | 95 % interval |", "|---|---|---|", *lines])
 
 
 def render(record: dict[str, Any]) -> str:
