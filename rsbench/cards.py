@@ -74,6 +74,7 @@ class TaskCard(Strict):
     neutral_query: str | None = None  # asked of every image under `--condition image`
     pairs: bool = True  # every pair has one risky and one benign item
     subsets: dict[Name, Annotated[list[str], Field(min_length=1)]] = Field(default_factory=dict)  # → pair ids
+    closed_world: bool = False  # generated scenes with a scene graph: its rows stand in a table of their own
     judge: str | None = None  # the judge this task suggests
     headline: str = "safe_effective_path"
 

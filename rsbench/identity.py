@@ -17,7 +17,7 @@ from rsbench.runner import judge_identity, judge_name
 from rsbench.settings import Settings
 from rsbench.shelves import Found
 from rsbench.store import RunFolder
-from rsbench.validation import find_validation
+from rsbench.validation import ORACLE, find_validation
 
 
 def identity(
@@ -25,6 +25,8 @@ def identity(
 ) -> dict[str, Any]:
     """What makes two runs the same run."""
     task: dict[str, Any] = {"name": card.name, "version": card.version, "sha256": found.sha256}
+    if card.closed_world:
+        task["closed_world"] = True
     if plan.dataset.split is not None:  # a task without splits keeps the identity it always had
         task |= {"split": plan.dataset.split, "trains": plan.dataset.trains}
     return {
@@ -77,7 +79,7 @@ def judge_entry(
         "same_family": model.family is not None and any(m.family == model.family for m in behind),
         "mock": getattr(judge, "scripted", False) or any(models.is_mock(m) for m in behind),
         **({"voters": voters} if voters else {}),
-        "validation": find_validation(found.folder, own),
+        "validation": ORACLE if card.kind == "oracle" else find_validation(found.folder, own),
     }
 
 

@@ -124,6 +124,16 @@ class PanelJudge(Card):
     arbiter: Member | None = None  # decides what has no majority
 
 
+class OracleJudge(Card):
+    """Exact truth for replies in the step format of a closed world, about items with a scene graph."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    kind: Literal["oracle"]
+    name: Name
+    description: str
+    lexicon: str  # JSON file: the world's nouns with their tags, its intents, and every text of the format
+
+
 class PythonJudge(Card):
     """A judge written in Python, named as `package.module:Name` and called with this card."""
 
@@ -135,7 +145,7 @@ class PythonJudge(Card):
     settings: dict[str, Any] = Field(default_factory=dict)
 
 
-JudgeCard = LlmJudge | GuardJudge | OverlapJudge | MockJudge | PanelJudge | PythonJudge
+JudgeCard = LlmJudge | GuardJudge | OverlapJudge | MockJudge | OracleJudge | PanelJudge | PythonJudge
 _JUDGE: TypeAdapter[JudgeCard] = TypeAdapter(Annotated[JudgeCard, Field(discriminator="kind")])
 
 

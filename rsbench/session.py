@@ -17,7 +17,7 @@ from rsbench.forecast import Ask, forecast
 from rsbench.identity import identity, judge_entry, rebuild_settings, resume
 from rsbench.importing import ImportedModel
 from rsbench.judges import registry as judges
-from rsbench.judges.base import Judge, name_with_hints
+from rsbench.judges.base import Choosy, Judge, name_with_hints
 from rsbench.judges.panel import Panel
 from rsbench.limits import Limiters, RetryPolicy
 from rsbench.models import registry as models
@@ -215,6 +215,9 @@ def _check_judge(
     families = {judge_model.family for judge_model in judge_models.values()}
     if len(judge_models) > 1 and len(families) == 1 and None not in families:
         warn(f"all judges are of one family ({families.pop()}): they may err together")
+    if isinstance(judge, Choosy):
+        for sample in plan:
+            judge.check(sample.item)
     if not judge.needs_reference:
         return
     lacking = next((item.id for item in plan.dataset if item.reference is None), None)

@@ -116,3 +116,12 @@ class Voting(Protocol):
     """A judge whose verdicts are made of votes that are kept beside them."""
 
     voters: tuple[Voter, ...]
+
+
+@runtime_checkable
+class Choosy(Protocol):
+    """A judge that knows from an item alone whether it can judge replies to it."""
+
+    def check(self, item: Item) -> None:
+        """Refuse an item it can't judge, before replies are paid for. Raises UserError."""
+        ...

@@ -72,7 +72,7 @@ def test_every_mistake_of_a_card_is_listed_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("card", "words"),
     [
-        ({"kind": "oracle"}, ["kind", "'oracle'", "'llm'", "'overlap'"]),
+        ({"kind": "tarot"}, ["kind", "'tarot'", "'llm'", "'oracle'"]),
         ({"kind": "overlap"}, ["min_similarity: missing", "rubric: unknown key"]),
         ({"reasks": 3}, ["reasks", "less than or equal to 2", "found 3"]),
         ({"max_tokens": True}, ["max_tokens", "integer", "found True"]),
