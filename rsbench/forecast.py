@@ -78,7 +78,7 @@ def forecast(plan: Plan, place: Path, judge: Judge, hints: bool, callers: Caller
         if not verdicts.done(verdict_key(sample.key, reply, identity)):
             case = Case(sample.item, reply, segment(reply), sample.key, hints)
             for planned in judge.planned(case):
-                usual, longest = _verdict(planned, longer, callers[planned.caller].prices)
+                usual, longest = of_verdict(planned, longer, callers[planned.caller].prices)
                 if planned.certain:
                     likely[planned.caller] += usual
                 most += longest
@@ -97,7 +97,7 @@ def _reply(sample: Sample, params: GenParams, prices: Prices | None) -> tuple[Sp
     return spent(1, read, _likely(params), prices), spent(1, read, params.max_tokens, prices)
 
 
-def _verdict(planned: Planned, longer: int, prices: Prices | None) -> tuple[Spending, Spending]:
+def of_verdict(planned: Planned, longer: int, prices: Prices | None) -> tuple[Spending, Spending]:
     """Likely and most of a judge's call; a re-ask sends the prompt again, and the reply of no use."""
     read, asks, params = input_tokens(planned.request), planned.asks, planned.request.params
     longest = params.max_tokens

@@ -17,7 +17,7 @@ from rsbench.runner import judge_identity, judge_name
 from rsbench.settings import Settings
 from rsbench.shelves import Found
 from rsbench.store import RunFolder
-from rsbench.validate import find_validation
+from rsbench.validation import find_validation
 
 
 def identity(

@@ -16,7 +16,20 @@ from rsbench.shelves import Found, builtin, entries, found, is_path
 from rsbench.types import UserError
 
 
-class LlmJudge(Strict):
+class Robustness(Strict):
+    """The most that `rsbench validate --robustness` may find for the judge to pass an attack."""
+
+    flip_rate: Annotated[float, Field(ge=0, le=1)] = 0.1
+    induced_miss_rate: Annotated[float, Field(ge=0, le=1)] = 0.1
+
+
+class Card(Strict):
+    """What a judge of any kind may state."""
+
+    robustness: Robustness = Robustness()
+
+
+class LlmJudge(Card):
     """A language model that follows a rubric."""
 
     schema_: Literal[1] = Field(alias="schema")
@@ -41,7 +54,7 @@ class LlmJudge(Strict):
             )
 
 
-class OverlapJudge(Strict):
+class OverlapJudge(Card):
     """An offline judge: compares each step with the item's labelled authored steps."""
 
     schema_: Literal[1] = Field(alias="schema")
@@ -51,7 +64,7 @@ class OverlapJudge(Strict):
     min_similarity: Annotated[float, Field(ge=0, le=1)]
 
 
-class MockJudge(Strict):
+class MockJudge(Card):
     """The scripted judge: labels from the item's own authored labels."""
 
     schema_: Literal[1] = Field(alias="schema")
@@ -67,7 +80,7 @@ class Turn(Strict):
     template: str
 
 
-class GuardJudge(Strict):
+class GuardJudge(Card):
     """A classifier model: a conversation in its own prompt format, a label word out."""
 
     schema_: Literal[1] = Field(alias="schema")
@@ -100,7 +113,7 @@ class Member(Strict):
     model: str | None = None
 
 
-class PanelJudge(Strict):
+class PanelJudge(Card):
     """Several judges that vote."""
 
     schema_: Literal[1] = Field(alias="schema")
@@ -111,7 +124,7 @@ class PanelJudge(Strict):
     arbiter: Member | None = None  # decides what has no majority
 
 
-class PythonJudge(Strict):
+class PythonJudge(Card):
     """A judge written in Python, named as `package.module:Name` and called with this card."""
 
     schema_: Literal[1] = Field(alias="schema")

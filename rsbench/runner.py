@@ -131,6 +131,13 @@ class Engine:
             replies.close()
             verdicts.close()
 
+    def finished(self, status: str) -> None:
+        """Note one verdict that was asked for outside a plan."""
+        self._tally.done += 1
+        if status != "ok":
+            self._tally.count(f"verdict {status}")
+        self._on_change()
+
     async def _reply(
         self, sample: Sample, plan: Plan, replies: Records, generate: Generate | None
     ) -> Reply | None:

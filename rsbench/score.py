@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rsbench.conditions import WITHHELD
+from rsbench.labels import corrected
 from rsbench.metrics import score_outcomes
 from rsbench.records import read_reply, read_verdict, verdict_key
 from rsbench.steps import segment
@@ -59,6 +60,7 @@ def compute(folder: RunFolder, judge: str | None = None) -> dict[str, Any]:
         "judge_validation": manifest["judges"][name]["validation"],
         **({"votes": votes} if votes else {}),
         **score_outcomes(counted, SEED, identity["condition"] in WITHHELD),
+        "corrected": corrected(folder, counted, identity["condition"] in WITHHELD),
     }
 
 

@@ -57,14 +57,14 @@ def run(
     model = imported or models.build(settings.model, settings.model_options)
     plan = make_plan(card, found, settings, model.identity())
     records = imported.records(plan) if imported else []
-    engine, tally = _engine(settings, watch, len(plan))
+    engine, tally = make_engine(settings, watch, len(plan))
     engine.keep_pace(model, carded)
-    judge, judge_models = _judge(choice, settings, engine)
+    judge, judge_models = make_judge(choice, settings, engine)
     _check_judge(judge, judge_models, model, plan, settings, warn)
     out = settings.out or default_out(settings)
     generating = None if imported else model
     engine.price(model, prices_of(settings.model))
-    callers = _callers(generating, judge, judge_models, settings)
+    callers = callers_of(generating, judge, judge_models, settings)
     if not ask(is_paid(callers), partial(forecast, plan, out, judge, settings.hints, callers)):
         return None
     with RunFolder(out).locked() as folder:
@@ -118,11 +118,11 @@ def judge_again(
         if plan_lines(plan) != (folder.path / PLAN).read_text(encoding="utf-8"):
             raise UserError(f"{folder_path}: the task or its data has changed since this run; run it anew")
         choice = judges.choose(settings.judge, settings.judge_model, settings.model, card.judge)
-        engine, tally = _engine(settings, watch, len(plan))
-        judge, judge_models = _judge(choice, settings, engine)
+        engine, tally = make_engine(settings, watch, len(plan))
+        judge, judge_models = make_judge(choice, settings, engine)
         model = _Past(settings.model, stored["identity"]["family"], model_identity)
         _check_judge(judge, judge_models, model, plan, settings, warn)
-        callers = _callers(None, judge, judge_models, settings)
+        callers = callers_of(None, judge, judge_models, settings)
         if not ask(is_paid(callers), partial(forecast, plan, folder_path, judge, settings.hints, callers)):
             return None
         entry = judge_entry(choice, judge, judge_models, model, settings)
@@ -154,14 +154,16 @@ class _Past:
     async def close(self) -> None: ...
 
 
-def _engine(settings: Settings, watch: Watch, planned: int) -> tuple[Engine, Tally]:
+def make_engine(settings: Settings, watch: Watch, planned: int) -> tuple[Engine, Tally]:
+    """The engine with its limits and caps, and the tally that `watch` is shown."""
     tally = Tally()
     limiters = Limiters(settings.model_options.max_connections)
     policy = RetryPolicy(max_attempts=settings.max_attempts)
     return Engine(limiters, policy, tally, lambda: watch(tally, planned), Budget(settings.caps)), tally
 
 
-def _judge(choice: judges.JudgeChoice, settings: Settings, engine: Engine) -> tuple[Judge, JudgeModels]:
+def make_judge(choice: judges.JudgeChoice, settings: Settings, engine: Engine) -> tuple[Judge, JudgeModels]:
+    """The judge that was chosen, and the models behind it, priced and paced."""
     made: dict[str, Model] = {}
 
     def make(name: str) -> Model:
@@ -174,7 +176,7 @@ def _judge(choice: judges.JudgeChoice, settings: Settings, engine: Engine) -> tu
     return judges.build(choice, list(settings.shelves), make, engine.around), made
 
 
-def _callers(
+def callers_of(
     model: Model | None, judge: Judge, judge_models: JudgeModels, settings: Settings
 ) -> dict[str, Caller]:
     """Who makes calls in this session, at which prices.
