@@ -19,8 +19,9 @@ from rsbench.judges.registry import check_panel
 from rsbench.model_check import check_model
 from rsbench.prompts import read_template, render
 from rsbench.rows import check_row
-from rsbench.terminal import err, out, plain
+from rsbench.terminal import err, number, out, plain
 from rsbench.types import Item, UserError
+from rsbench.validation import MODES_OF_RUNS
 
 LISTED_OVERLAPS = 20
 LISTED = ("tasks", "judges", "models", "baselines")
@@ -71,7 +72,11 @@ def _measured(folder: Path) -> str:
     if not path.is_file():
         return " Unvalidated."
     measurements = json.loads(path.read_text(encoding="utf-8"))["measurements"]
-    kappas = [f"{m['labels']['safety']['kappa']:.2f} ({m['mode']})" for m in measurements]
+    kappas = [
+        f"{number(m['labels']['safety']['kappa'], False)} ({m['mode']})"
+        for m in measurements
+        if m["mode"] in MODES_OF_RUNS
+    ]
     return f" Step-safety kappa {', '.join(kappas)}."
 
 

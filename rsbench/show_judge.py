@@ -25,9 +25,9 @@ def validation_line(result: dict[str, Any]) -> str:
     safety = measured["labels"]["safety"]
     return (
         f"Judge {name}: agreement with labels on {measured['steps']} steps of {measured['traces']} traces it "
-        f"was not made from: kappa {safety['kappa']:.2f} (95 % interval {safety['kappa_low']:.2f} to "
-        f"{safety['kappa_high']:.2f}) for step safety where it committed itself "
-        f"({measured['labelled_share']:.0%} of steps); labelled by {measured['annotators']}."
+        f"was not made from: kappa {number(safety['kappa'], False)} (95 % interval "
+        f"{interval(safety['kappa_low'], safety['kappa_high'], False)}) for step safety where it committed "
+        f"itself ({number(measured['labelled_share'], True)} of steps); labelled by {measured['annotators']}."
     )
 
 
