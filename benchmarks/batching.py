@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from measure import ROOT
 
@@ -101,37 +101,44 @@ def batched(loaded: "Loaded", asked: list["Request"], size: int) -> int:
 
 
 def compare(loaded: "Loaded", asked: list["Request"], sizes: list[int]) -> dict[str, dict[str, object]]:
-    """One row for plain `generate` and one for each batch size, in one process on one device."""
+    """One row for plain `generate` and one for each batch size, in one process on one device.
+
+    Tokens a second are of wall time on a GPU and of processor time on a CPU (one thread there: the two are
+    the same on an idle machine, and other programs can't change the second).
+    """
     one_by_one(loaded, asked[:1])  # what is only paid once: kernels, caches
     batched(loaded, asked[: max(sizes)], max(sizes))
+    on_gpu = loaded.model.device.type == "cuda"
     rows: dict[str, dict[str, object]] = {}
     slowest = 0.0
-    for label, new, wall, peak in _measured(loaded, asked, sizes):
-        slowest = slowest or new / wall
+    for label, new, wall, cpu, peak in _measured(loaded, asked, sizes, on_gpu):
+        rate = new / (wall if on_gpu else cpu)
+        slowest = slowest or rate
         rows[label] = {
             "wall_s": round(wall, 2),
+            "cpu_s": round(cpu, 2),
             "new_tokens": new,
-            "tokens_per_s": round(new / wall, 1),
-            "ratio": round(new / wall / slowest, 2),
-            "peak_gib": peak,
+            "tokens_per_s": round(rate, 1),
+            "ratio": round(rate / slowest, 2),
+            **({"peak_gib": peak} if on_gpu else {}),
         }
         sys.stderr.write(f"{label}: {rows[label]}\n")
     return rows
 
 
 def _measured(
-    loaded: "Loaded", asked: list["Request"], sizes: list[int]
-) -> Iterator[tuple[str, int, float, Any]]:
+    loaded: "Loaded", asked: list["Request"], sizes: list[int], on_gpu: bool
+) -> Iterator[tuple[str, int, float, float, float]]:
     import torch
 
-    on_gpu = loaded.model.device.type == "cuda"
     for size in (None, *sizes):
         if on_gpu:
             torch.cuda.synchronize()
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), time.process_time()
         new = one_by_one(loaded, asked) if size is None else batched(loaded, asked, size)
-        wall = time.perf_counter() - start
-        peak = round(torch.cuda.max_memory_allocated() / 2**30, 2) if on_gpu else ""
-        yield ("generate, one by one" if size is None else f"rsbench, batches of {size}"), new, wall, peak
+        wall, cpu = time.perf_counter() - start, time.process_time() - busy
+        peak = round(torch.cuda.max_memory_allocated() / 2**30, 2) if on_gpu else 0.0
+        label = "generate, one by one" if size is None else f"rsbench, batches of {size}"
+        yield label, new, wall, cpu, peak
