@@ -40,7 +40,8 @@ class Script:
     looks: int = 2
     failed: str = ""  # words with which every batch fails as a whole
     drop: int = 0  # so many results are missing from the file
-    made: Callable[[Batch], None] = lambda batch: None  # before the answer to its creation leaves
+    # upload, create, made, look, results: before the answer. True for `create`: the request never arrived.
+    event: Callable[[str], bool] = lambda name: False
     refuse: list[Fault] = field(default_factory=list)  # answers to the first creations, made or not
     after: bool = False  # whether what `refuse` answers was made all the same
 
@@ -75,9 +76,13 @@ class FakeBatches(FakeAnthropic):
             web.get("/v1/messages/batches/{id}/results", self._results_anthropic),
         ]
 
+    async def _event(self, name: str) -> bool:
+        return await asyncio.to_thread(self.script.event, name)
+
     async def _upload(self, request: web.Request) -> web.Response:
         form = await request.post()
         assert form["purpose"] == "batch"
+        await self._event("upload")
         file = form["file"]
         assert isinstance(file, web.FileField)
         name = f"file-{len(self.files)}"
@@ -85,6 +90,7 @@ class FakeBatches(FakeAnthropic):
         return web.json_response({"id": name, "object": "file", "purpose": "batch", "bytes": 1})
 
     async def _content(self, request: web.Request) -> web.Response:
+        await self._event("results")
         kind, _, batch_id = request.match_info["id"].partition("-")
         batch = self._batch(batch_id)
         lines = [self._openai_line(*one) for one in reversed(batch.requests)][self.script.drop :]
@@ -118,6 +124,8 @@ class FakeBatches(FakeAnthropic):
         metadata: Body,
         show: Callable[[Batch], Body],
     ) -> web.Response:
+        if await self._event("create"):
+            return web.Response(status=499)
         fault = self.script.refuse.pop(0) if self.script.refuse else None
         ids = [custom_id for custom_id, _, _ in requests]
         assert len(set(ids)) == len(ids) and all(1 <= len(one) <= 64 for one in ids)
@@ -125,7 +133,7 @@ class FakeBatches(FakeAnthropic):
         if fault is None or self.script.after:
             batch.failed = self.script.failed
             self.batches.append(batch)
-            await asyncio.to_thread(self.script.made, batch)
+            await self._event("made")
         if fault is None:
             return web.json_response(show(batch))
         if fault.kind == "reset" and request.transport is not None:
@@ -153,6 +161,7 @@ class FakeBatches(FakeAnthropic):
 
     async def _look_openai(self, request: web.Request) -> web.Response:
         batch = self._batch(request.match_info["id"])
+        await self._event("look")
         batch.looks += 1
         return web.json_response(self._as_openai(batch))
 
@@ -179,6 +188,7 @@ class FakeBatches(FakeAnthropic):
 
     async def _look_anthropic(self, request: web.Request) -> web.Response:
         batch = self._batch(request.match_info["id"])
+        await self._event("look")
         batch.looks += 1
         return web.json_response(self._as_anthropic(batch))
 
@@ -187,6 +197,7 @@ class FakeBatches(FakeAnthropic):
         return web.json_response(_page(rows, request.query.get("after_id")))
 
     async def _results_anthropic(self, request: web.Request) -> web.Response:
+        await self._event("results")
         batch = self._batch(request.match_info["id"])
         lines = [self._anthropic_line(*one) for one in reversed(batch.requests)][self.script.drop :]
         return web.Response(text="\n".join(map(json.dumps, lines)))

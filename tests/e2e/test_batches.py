@@ -113,7 +113,16 @@ def test_only_the_judge_by_batch(tmp_path: Path, task: Path) -> None:
         ok(*command("openai", server, task), "--judge-batch", cwd=tmp_path)
         assert {asked(seen)[0] for seen in server.requests} == {"reply"}
         assert {asked(seen)[0] for seen in server.submitted} == {"verdict"}
-        again = ("judge", "r", "--judge", "openai/glm-judge", "--judge-base-url", server.url, *FAST, "--batch")
+        again = (
+            "judge",
+            "r",
+            "--judge",
+            "openai/glm-judge",
+            "--judge-base-url",
+            server.url,
+            *FAST,
+            "--batch",
+        )
         ok(*again, cwd=tmp_path)
         assert [len(batch.requests) for batch in server.batches] == [6, 6]
         assert len(server.requests) == 6
@@ -195,7 +204,9 @@ def test_the_price_of_a_batch_is_forecast_and_booked(tmp_path: Path, task: Path)
         half = card(tmp_path, server, batch={"input": 50, "output": 50})
         text = priced(half, task, tmp_path, "--dry-run").out
         dear = priced(card(tmp_path, server), task, tmp_path, "--dry-run").out
-        usd = [float(out.partition("together:")[2].partition(" USD")[0].split(" ")[-1]) for out in (text, dear)]
+        usd = [
+            float(out.partition("together:")[2].partition(" USD")[0].split(" ")[-1]) for out in (text, dear)
+        ]
         assert usd[0] * 2 == pytest.approx(usd[1], abs=2e-4)
         assert server.batches == [] and not (tmp_path / "r").exists()
         half = card(tmp_path, server, batch={"input": 50, "output": 50})
