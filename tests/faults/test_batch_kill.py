@@ -49,7 +49,7 @@ QUICK = [("openai", "made", 1), ("openai", "look", 2), ("anthropic", "made", 1)]
 ALL = [("openai", "upload", 1), ("openai", "upload", 2)] + [
     (provider, event, nth)
     for provider in ("openai", "anthropic")
-    for event, nth in (("create", 1), ("made", 1), ("look", 2), ("results", 1), ("made", 2), ("look", 4))
+    for event, nth in (("create", 1), ("made", 1), ("look", 2), ("results", 1), ("made", 2), ("look", 5))
 ]
 POINTS = [*QUICK, *(pytest.param(*p, marks=pytest.mark.slow) for p in ALL if p not in QUICK)]
 
@@ -66,7 +66,7 @@ def test_killed_and_resumed(provider: str, event: str, nth: int, tmp_path: Path)
         ok(*args, cwd=tmp_path)
         assert [len(batch.requests) for batch in server.batches] == [4, 4]
         assert set(Counter(map(asked, server.submitted)).values()) == {1}
-        made = {"upload": nth - 1, "create": 0, "made": nth, "results": 1, "look": 1 + (nth > 3)}
+        made = {"upload": nth - 1, "create": 0, "made": nth, "results": 1, "look": 1 + (nth > 4)}
         assert before == made[event]  # by the killed process
         server.batches.clear()
         ok(*command(provider, server, task, "unbroken"), cwd=tmp_path)
