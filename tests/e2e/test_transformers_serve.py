@@ -43,8 +43,8 @@ def url() -> Iterator[str]:
 def test_a_served_model_says_what_it_says_in_this_process(url: str, tmp_path: Path) -> None:
     """The same weights on both roads: what differs would be lost pictures, templates or limits."""
     common = ["--judge", "overlap", "--limit", 2, "--max-tokens", 48, "--temperature", 0]
-    served = ["run", "--model", f"openai/{TINY}", "--base-url", url, "--max-connections", 1, "--out", "served"]
-    ok(*served, *common, cwd=tmp_path)
+    there = ["--model", f"openai/{TINY}", "--base-url", url, "--max-connections", 1]
+    ok("run", *there, *common, "--out", "served", cwd=tmp_path)
     ok("run", "--model", "tiny", "--dtype", "float32", *common, "--out", "here", cwd=tmp_path)
     texts = [
         {record["item"]: record["text"] for record in lines(tmp_path / run / "replies.jsonl")}
