@@ -173,7 +173,11 @@ def _inputs(loaded: Loaded, requests: Sequence[Request]) -> Any:
             text: list[dict[str, str]] = [{"type": "text", "text": message.text}]
             turns.append({"role": message.role, "content": parts + text if loaded.sees else message.text})
             images += [Image.open(io.BytesIO(i.data)).convert("RGB") for i in message.images]
-        texts.append(loaded.processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
+        texts.append(
+            loaded.processor.apply_chat_template(
+                turns, add_generation_prompt=True, tokenize=False, **_effort(loaded, request)
+            )
+        )
     if images and not loaded.sees:
         raise UserError(
             "This checkpoint reads text only, and the items have images: its answers would be guesses. "
@@ -184,6 +188,19 @@ def _inputs(loaded: Loaded, requests: Sequence[Request]) -> Any:
         # One flat list in reading order: every image placeholder of every text takes the next one.
         return loaded.processor(text=texts, images=images, **options)
     return loaded.processor(text=texts, **options)
+
+
+def _effort(loaded: Loaded, request: Request) -> dict[str, str]:
+    """The reasoning effort for the chat template: the only place where a local model can learn of it."""
+    effort = request.params.reasoning_effort
+    if effort is None:
+        return {}
+    if "reasoning_effort" not in str(loaded.processor.chat_template):
+        raise UserError(
+            f"The reasoning effort {effort!r} would change nothing: "
+            "this checkpoint's chat template knows none"
+        )
+    return {"reasoning_effort": effort}
 
 
 def _stop_ids(model: Any, tokenizer: Any) -> set[int]:
