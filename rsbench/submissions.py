@@ -182,6 +182,17 @@ class Submissions:
         self._means.on_change()
 
 
+def has_open_batches(folder: RunFolder) -> bool:
+    """Whether answers are on their way to a folder."""
+    found = folder.batches(FINAL_BATCH)
+    if not found.path.exists():
+        return False
+    try:
+        return bool(found.open(writable=False).unfinished())
+    finally:
+        found.close()
+
+
 def custom_id(token: str, key: str) -> str:
     """Id of a request within its batch, in the 64 characters that the providers allow."""
     return f"{token[:16]}-{key[:47]}"

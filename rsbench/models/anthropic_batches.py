@@ -6,6 +6,7 @@ be read when it has ended.
 
 import json
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,8 @@ class AnthropicBatches:
                 body = result.get("error")
                 inner = body.get("error", body) if isinstance(body, dict) else body
                 name = inner.get("type") if isinstance(inner, dict) else None
-                return read_failure(_STATUS.get(str(name), 500), {}, {"error": inner})
+                refused = read_failure(_STATUS.get(str(name), 500), {}, {"error": inner})
+                return replace(refused, error=self._endpoint.without_key(refused.error))
         except ProviderError as error:
             words = self._endpoint.without_key(str(error))
             raise ProviderError(error.kind, words, maybe_billed=kind == "succeeded") from None

@@ -5,6 +5,7 @@ The batch carries our token in its metadata, so that one whose id was lost in a 
 
 import json
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,8 @@ class OpenAIBatches:
                 raw = json.dumps(body)
                 return read_chat(raw) if self._chat else read_response(raw)
             error = body.get("error", body) if isinstance(body, dict) else body
-            return read_failure(status if isinstance(status, int) else 500, {}, error)
+            refused = read_failure(status if isinstance(status, int) else 500, {}, error)
+            return replace(refused, error=self._endpoint.without_key(refused.error))
         except ProviderError as error:
             words = self._endpoint.without_key(str(error))
             raise ProviderError(error.kind, words, maybe_billed=status == 200) from None

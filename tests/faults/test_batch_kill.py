@@ -92,6 +92,18 @@ def test_somebody_elses_batch_of_the_same_size_is_not_taken_for_ours(tmp_path: P
     assert states == ["intent", "lost"]
 
 
+def test_other_settings_do_not_throw_away_a_batch_under_way(tmp_path: Path) -> None:
+    """There is no reply yet, but four are paid for."""
+    task = write_task(tmp_path / "t", n_pairs=2)
+    with FakeBatches() as server:
+        args = command("openai", server, task, "r")
+        killed(args, server, "look", 1, tmp_path)
+        done = main_(*args, "--temperature", 0.5, cwd=tmp_path)
+        assert done.code == 2 and "parameters.temperature" in done.err
+        ok(*args, cwd=tmp_path)
+        assert [len(batch.requests) for batch in server.batches] == [4, 4]
+
+
 def test_a_batch_left_open_counts_towards_the_cap(tmp_path: Path) -> None:
     task = write_task(tmp_path / "t", n_pairs=2)
     with FakeBatches() as server:
