@@ -91,7 +91,7 @@ class AnthropicBatches:
     async def results(self, batch_id: str) -> str:
         """By the documented address, never by `results_url`: the key goes to no server it names."""
         call = self._client.get(f"{PATH}/{batch_id}/results", cast_to=str)
-        return str(await self._ask(call, UPLOAD_S))
+        return self._endpoint.without_own_key(str(await self._ask(call, UPLOAD_S)))
 
     def read(self, line: dict[str, Any]) -> Reply:
         """A result is `succeeded` with a message, `errored`, `expired` or `canceled`."""

@@ -125,9 +125,12 @@ class Endpoint:
 
     def without_key(self, words: str) -> str:
         """Error text without the key; OpenAI quotes a wrong key with stars inside, others in full."""
-        if len(self._api_key) >= 8:  # shorter is a placeholder such as "none", and a word of plain text
-            words = words.replace(self._api_key, "<key>")
-        return re.sub(r"\bsk-[\w*-]+|\w+\*{3,}\w*", "<key>", words)
+        return re.sub(r"\bsk-[\w*-]+|\w+\*{3,}\w*", "<key>", self.without_own_key(words))
+
+    def without_own_key(self, text: str) -> str:
+        """Any text without this very key, and otherwise unaltered."""
+        # Shorter is a placeholder such as "none", and a word of plain text.
+        return text.replace(self._api_key, "<key>") if len(self._api_key) >= 8 else text
 
 
 def is_host(host: str, official: str) -> bool:

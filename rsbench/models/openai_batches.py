@@ -99,7 +99,7 @@ class OpenAIBatches:
             if file_id := text_of(row.get(key), key):
                 call = self._client.get(f"/files/{file_id}/content", cast_to=str)
                 texts.append(await self._ask(call, UPLOAD_S))
-        return "\n".join(texts)
+        return self._endpoint.without_own_key("\n".join(texts))
 
     def read(self, line: dict[str, Any]) -> Reply:
         """A result is an HTTP answer, or an error of the batch itself (such as `batch_expired`)."""

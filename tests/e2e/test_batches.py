@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rsbench.models.batch_api import BatchLimits
-from tests.cli import JUDGE, MODEL, Done, asked, lines, main_, ok, scores, usual, write_task
+from tests.cli import JUDGE, KEY, MODEL, Done, asked, everything, lines, main_, ok, scores, usual, write_task
 from tests.servers import Fault, Seen
 from tests.servers_anthropic import error, message
 from tests.servers_batches import FakeBatches, Fate, Script
@@ -93,6 +93,17 @@ def test_requests_that_fail_expire_or_are_refused(provider: str, tmp_path: Path,
         ok(*args, "--batch", cwd=tmp_path)  # a new batch of what failed, and of nothing else
         assert sorted(asked(_)[1] for _ in server.submitted[6:]) == ["p0.benign", "p1.risky", "p2.risky"]
     assert Counter(statuses(tmp_path / "r").values()) == {"ok": 5, "refused": 1}
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_key_that_the_provider_echoes_is_written_nowhere(provider: str, tmp_path: Path, task: Path) -> None:
+    echo = {"type": "invalid_request_error", "message": f"bad key {KEY}", "code": "content_filter"}
+    said = Fault("status", 400, {"error": echo})
+    with FakeBatches(Script(lambda seen: said if "[p0.risky]" in seen.text else usual(seen.body))) as server:
+        args = [*command(provider, server, task, judge=False), "--api-key-env", "K", "--batch"]
+        done = main_(*args, cwd=tmp_path, K=KEY)
+    assert len(lines(tmp_path / "r/replies.jsonl")) == 6
+    assert KEY not in done.out + done.err + everything(tmp_path / "r")
 
 
 def test_a_judge_that_babbles_is_asked_again_by_batch(tmp_path: Path, task: Path) -> None:
