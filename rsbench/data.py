@@ -135,9 +135,10 @@ class Dataset:
 
     def __iter__(self) -> Iterator[Item]:
         for where, row in rows(self._data, self.folder, self._local):
-            record = self._record(where, row)
-            if self._selected is None or record.id in self._selected:
-                yield self._item(where, record)
+            # All were checked when the dataset was opened; the others are not even looked at again.
+            chosen = self._selected is None or mapped(self._data, row, where).get("id") in self._selected
+            if chosen:
+                yield self._item(where, self._record(where, row))
 
     def select(self, subset: str | None = None, limit: int | None = None, seed: int = 0) -> None:
         """Keep a named subset, and of that at most `limit` items.

@@ -64,7 +64,7 @@ def forecast(plan: Plan, place: Path, judge: Judge, hints: bool, callers: Caller
     for sample in plan:
         longer = 0  # tokens by which the reply may be longer than likely
         if MODEL in callers and not replies.done(sample.key):
-            usual, longest = _reply(sample, plan.params, callers[MODEL].prices)
+            usual, longest = _reply(sample, plan.params, callers[MODEL].rate)
             likely[MODEL] += usual
             most += longest
             longer = longest.output_tokens - usual.output_tokens
@@ -78,7 +78,7 @@ def forecast(plan: Plan, place: Path, judge: Judge, hints: bool, callers: Caller
         if not verdicts.done(verdict_key(sample.key, reply, identity)):
             case = Case(sample.item, reply, segment(reply), sample.key, hints)
             for planned in judge.planned(case):
-                usual, longest = of_verdict(planned, longer, callers[planned.caller].prices)
+                usual, longest = of_verdict(planned, longer, callers[planned.caller].rate)
                 if planned.certain:
                     likely[planned.caller] += usual
                 most += longest

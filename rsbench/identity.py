@@ -17,6 +17,7 @@ from rsbench.runner import judge_identity, judge_name
 from rsbench.settings import Settings
 from rsbench.shelves import Found
 from rsbench.store import RunFolder
+from rsbench.submissions import has_open_batches
 from rsbench.validation import ORACLE, find_validation
 
 
@@ -98,7 +99,8 @@ def resume(
     """
     old = folder.manifest_or_none()
     replies = folder.path / "replies.jsonl"
-    if old is None or not replies.exists() or not replies.stat().st_size:
+    begun = replies.exists() and replies.stat().st_size or has_open_batches(folder)
+    if old is None or not begun:
         # Nothing was answered under the old settings, for instance because they were mistyped.
         return manifest.fresh(wanted, found, datetime.now(UTC).isoformat(timespec="seconds"))
     before, now = dict(old["identity"]), dict(wanted)

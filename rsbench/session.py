@@ -66,7 +66,10 @@ def run(
     out = settings.out or default_out(settings)
     generating = None if imported else model
     engine.price(model, prices_of(settings.model))
-    callers = callers_of(generating, judge, judge_models, settings)
+    if settings.batch and generating is not None:
+        engine.batch(generating, settings.batch_poll, judging=False)
+    _check_batches(engine, settings)
+    callers = callers_of(generating, judge, judge_models, settings, engine)
     if not ask(is_paid(callers), partial(forecast, plan, out, judge, settings.hints, callers)):
         return None
     with RunFolder(out).locked() as folder:
@@ -125,7 +128,8 @@ def judge_again(
         judge, judge_models = make_judge(choice, settings, engine)
         model = _Past(settings.model, stored["identity"]["family"], model_identity)
         _check_judge(judge, judge_models, model, plan, settings, warn)
-        callers = callers_of(None, judge, judge_models, settings)
+        _check_batches(engine, settings)
+        callers = callers_of(None, judge, judge_models, settings, engine)
         if not ask(is_paid(callers), partial(forecast, plan, folder_path, judge, settings.hints, callers)):
             return None
         entry = judge_entry(choice, judge, judge_models, model, settings)
@@ -174,13 +178,15 @@ def make_judge(choice: judges.JudgeChoice, settings: Settings, engine: Engine) -
             made[name] = models.build(name, settings.judge_options)
             engine.keep_pace(made[name], card_for(name))
             engine.price(made[name], prices_of(name))
+            if settings.judge_batch:
+                engine.batch(made[name], settings.batch_poll, judging=True)
         return made[name]
 
     return judges.build(choice, list(settings.shelves), make, engine.around), made
 
 
 def callers_of(
-    model: Model | None, judge: Judge, judge_models: JudgeModels, settings: Settings
+    model: Model | None, judge: Judge, judge_models: JudgeModels, settings: Settings, engine: Engine
 ) -> dict[str, Caller]:
     """Who makes calls in this session, at which prices.
 
@@ -189,15 +195,26 @@ def callers_of(
     """
     callers: dict[str, Caller] = {}
     if model is not None:
-        callers[MODEL] = Caller.of(model, settings.model)
+        callers[MODEL] = Caller.of(model, settings.model, model.name in engine.batches)
     alone = [(judge.name, argument) for argument in judge_models]
     named = list(judge.callers.items()) if isinstance(judge, Panel) else alone
     for name, argument in named:
         who = name_with_hints(name, settings.hints)
-        callers[who] = Caller.of(judge_models[argument], argument)
+        behind = judge_models[argument]
+        callers[who] = Caller.of(behind, argument, behind.name in engine.batches)
     for who, caller in callers.items():
         settings.caps.check_priced(who, spent(0, 0, 0, caller.prices))
     return callers
+
+
+def _check_batches(engine: Engine, settings: Settings) -> None:
+    """`--batch` must reach somebody: the user counts on the price.
+
+    Raises:
+        UserError: nobody here has a batch API.
+    """
+    if (settings.batch or settings.judge_batch) and not engine.batches:
+        raise UserError("--batch: no model of this run has a batch API; openai and anthropic have one")
 
 
 def _check_judge(

@@ -25,10 +25,7 @@ class Account:
     """
 
     def __init__(self, folder: RunFolder, stored: dict[str, Any], callers: Callers) -> None:
-        now = {
-            name: caller.prices and {"input": caller.prices.input, "output": caller.prices.output}
-            for name, caller in callers.items()
-        }
+        now = {name: caller.prices and _stored(caller.prices) for name, caller in callers.items()}
         stored["prices"] = stored.get("prices", {}) | now
         self._prices = {name: _prices(known) for name, known in stored["prices"].items()}
         self._folder = folder
@@ -75,6 +72,8 @@ def spending_lines(manifest: dict[str, Any]) -> list[str]:
 
 def _used(record: dict[str, Any], calls: int, prices: Prices | None) -> Spending:
     usage = record["usage"]
+    if prices is not None and record.get("batch"):
+        prices = prices.batched()
     return spent(calls, usage["input_tokens"] or 0, usage["output_tokens"] or 0, prices)
 
 
@@ -92,5 +91,10 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
                 yield record
 
 
-def _prices(known: dict[str, float] | None) -> Prices | None:
-    return None if known is None else Prices(input=known["input"], output=known["output"])
+def _stored(prices: Prices) -> dict[str, Any]:
+    batch = {"batch": prices.batch.model_dump()} if prices.batch else {}
+    return {"input": prices.input, "output": prices.output, **batch}
+
+
+def _prices(known: dict[str, Any] | None) -> Prices | None:
+    return None if known is None else Prices.model_validate(known)

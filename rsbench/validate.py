@@ -56,7 +56,7 @@ def measure(
     blank = blank_image(work) if trial.robustness else None
     asked = list(questions(bench, modes, blank))
     planned = len(asked)
-    callers = callers_of(None, judge, models, settings)
+    callers = callers_of(None, judge, models, settings, engine)
     if not ask(is_paid(callers), partial(_forecast, asked, judge, callers, work)):
         return []
     thresholds = Thresholds(**load_judge(choice.card, list(settings.shelves))[0].robustness.model_dump())
@@ -81,7 +81,7 @@ def measure(
 
 
 def _recorded(folder: RunFolder, judge: Judge, callers: Callers) -> Spending:
-    prices = [caller.prices for caller in callers.values()]
+    prices = [caller.rate for caller in callers.values()]
     one = prices[0] if len(prices) == 1 else None
     named = {judge_name(judge, hints): one for hints in (True, False)} if prices else {}
     return recorded(folder, named)
@@ -99,7 +99,7 @@ def _forecast(asked: Sequence[Question], judge: Judge, callers: Callers, work: P
             continue
         for planned in judge.planned(case) if isinstance(judge, Planning) else ():
             who = next(name for name in callers if planned.caller in (name, name_with_hints(name, False)))
-            usual, longest = of_verdict(planned, 0, callers[who].prices)
+            usual, longest = of_verdict(planned, 0, callers[who].rate)
             if planned.certain:
                 likely[who] += usual
             most += longest
@@ -159,7 +159,7 @@ def _usage(
     plain = [v for q, v in zip(asked, verdicts, strict=True) if q.mode == mode and not q.attack]
     seconds = [v.latency_s for v in plain if v.latency_s > 0]
     read, written = (sum(getattr(v.usage, f"{end}put_tokens") or 0 for v in plain) for end in ("in", "out"))
-    prices = [caller.prices for caller in callers.values()]
+    prices = [caller.rate for caller in callers.values()]
     used = spent(sum(v.attempts for v in plain), read, written, prices[0] if len(prices) == 1 else None)
     median = round(statistics.median(seconds), 3) if seconds else None
     return {"verdicts": len(plain), **used.stored(), "median_seconds": median}

@@ -192,13 +192,30 @@ def _inputs(loaded: Loaded, requests: Sequence[Request]) -> Any:
             turns.append({"role": message.role, "content": parts + text if loaded.sees else message.text})
             own += [Image.open(io.BytesIO(i.data)).convert("RGB") for i in message.images]
         images.append(own)
-        texts.append(loaded.processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
+        texts.append(
+            loaded.processor.apply_chat_template(
+                turns, add_generation_prompt=True, tokenize=False, **_effort(loaded, request)
+            )
+        )
     if any(images) and not loaded.sees:
         raise UserError(
             "This checkpoint reads text only, and the items have images: its answers would be guesses. "
             "Take a vision-language model, or --condition caption: the captions in the images' place."
         )
     return loaded.encode(texts, images)
+
+
+def _effort(loaded: Loaded, request: Request) -> dict[str, str]:
+    """The reasoning effort for the chat template: the only place where a local model can learn of it."""
+    effort = request.params.reasoning_effort
+    if effort is None:
+        return {}
+    if "reasoning_effort" not in str(loaded.processor.chat_template):
+        raise UserError(
+            f"The reasoning effort {effort!r} would change nothing: "
+            "this checkpoint's chat template knows none"
+        )
+    return {"reasoning_effort": effort}
 
 
 def _stop_ids(model: Any, tokenizer: Any) -> set[int]:

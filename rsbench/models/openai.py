@@ -12,6 +12,7 @@ import openai
 from rsbench.models.base import Message, Request
 from rsbench.models.families import family_of
 from rsbench.models.http_calls import Endpoint, StatusFailure, is_host, set_only
+from rsbench.models.openai_batches import OpenAIBatches
 from rsbench.models.openai_replies import read_chat, read_failure, read_response
 from rsbench.types import Reply, UserError
 
@@ -80,6 +81,10 @@ class OpenAIModel:
             ProviderError: of the kinds that its documentation names.
         """
         return await self._endpoint.reply(self._attempt(request), self._model_id)
+
+    def batches(self) -> OpenAIBatches:
+        """The provider's batch API, on the same client."""
+        return OpenAIBatches(self._endpoint, self._client, self._api, self.body)
 
     async def close(self) -> None:
         """Close the connections."""
