@@ -18,7 +18,7 @@ from pydantic import Field, TypeAdapter
 from rsbench.cards import Strict, TaskCard, validated
 from rsbench.images import check_image, load_image
 from rsbench.shelves import inside
-from rsbench.sources import cache_folder, mapped, rows
+from rsbench.sources import cache_folder, how_to_get, mapped, rows
 from rsbench.types import (
     AuthoredPath,
     Effectiveness,
@@ -198,7 +198,8 @@ class Dataset:
                 if not path.is_file():
                     load_image(path)  # says what is there instead
         except UserError as error:
-            raise UserError(f"{where}: item {record.id!r}: {error}") from error
+            hint = how_to_get(self.card.data)
+            raise UserError(f"{where}: item {record.id!r}: {error}{hint and f'. {hint}'}") from error
         return paths
 
     def _item(self, where: str, record: ItemRecord) -> Item:

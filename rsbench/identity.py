@@ -24,8 +24,11 @@ def identity(
     card: cards.TaskCard, found: Found, settings: Settings, plan: Plan, model: Model
 ) -> dict[str, Any]:
     """What makes two runs the same run."""
+    task = {"name": card.name, "version": card.version, "sha256": found.sha256}
+    if card.official:
+        task["official"] = card.official
     return {
-        "task": {"name": card.name, "version": card.version, "sha256": found.sha256},
+        "task": task,
         "prompt": {"variant": settings.prompt, "sha256": digest(plan.template)},
         "data": digest([item.hash for item in plan.dataset]),
         "condition": plan.condition,

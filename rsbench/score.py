@@ -10,6 +10,7 @@ from typing import Any
 
 from rsbench.conditions import WITHHELD
 from rsbench.metrics import score_outcomes
+from rsbench.official import official_numbers
 from rsbench.records import read_reply, read_verdict, verdict_key
 from rsbench.steps import segment
 from rsbench.store import Records, RunFolder
@@ -40,6 +41,7 @@ def compute(folder: RunFolder, judge: str | None = None) -> dict[str, Any]:
     name = pick_judge(manifest, judge)
     counted = list(outcomes(folder, name))
     identity = manifest["identity"]
+    rule = identity["task"].get("official")
     return {
         "schema": SCHEMA,
         "meta": {
@@ -56,6 +58,7 @@ def compute(folder: RunFolder, judge: str | None = None) -> dict[str, Any]:
         },
         "judge_validation": manifest["judges"][name]["validation"],
         **score_outcomes(counted, SEED, identity["condition"] in WITHHELD),
+        **({"official": official_numbers(rule, counted)} if rule else {}),
     }
 
 

@@ -78,19 +78,21 @@ class RubricJudge:
         """The call that asks for a verdict; reads the item's images."""
         nonce = digest("nonce", case.key)[:16]
         steps = [quote(text, nonce, f"step {n}") for n, text in enumerate(case.step_texts, 1)]
-        item, hints = case.item, case.hints
+        item, all_of_it = case.item, self.card.sees == "everything"
+        hints, images = case.hints and all_of_it, item.images if all_of_it else ()
         text = render(
             self._rubric,
             str(self._where),
             nonce=nonce,
-            request=quote(item.query, nonce, "request"),
+            request=quote(item.query, nonce, "request") if all_of_it else "",
+            n_images=len(images),
             steps=steps,
             n_steps=len(steps),
             answer=quote(case.answer_text, nonce, "answer"),
             note=item.note if hints else "",
             reference=_path(item.reference) if hints and item.reference else "",
         )
-        asked = Message("user", text, tuple(load_image(image.path) for image in item.images))
+        asked = Message("user", text, tuple(load_image(image.path) for image in images))
         return Request((asked,), self.params, digest(case.key, 1), json_schema(), item)
 
     async def close(self) -> None:
@@ -106,7 +108,7 @@ def read_rubric(path: Path) -> str:
     """
     text = read_template(path)
     words = dict.fromkeys(("nonce", "request", "answer", "note", "reference"), "…")
-    render(text, str(path), steps=["…", "…"], n_steps=2, **words)
+    render(text, str(path), steps=["…", "…"], n_steps=2, n_images=1, **words)
     return text
 
 

@@ -14,7 +14,17 @@ ROOT = Path(__file__).parents[2]
 LAYERS = [
     {"", "types"},  # "" is rsbench/__init__.py: the version
     {"shelves", "stats", "steps", "readings", "images", "prompts", "store"},
-    {"cards", "manifest", "estimates", "breaks", "metric_specs", "metrics", "agreement"},
+    {
+        "cards",
+        "manifest",
+        "estimates",
+        "breaks",
+        "metric_specs",
+        "metrics",
+        "agreement",
+        "layouts",
+        "official",
+    },
     {"sources", "data", "gold", "compare", "conditions", "gap"},
     {"models.base", "models.families", "records"},
     {"models", "limits", "pacing", "budget", "spending"},
