@@ -29,7 +29,7 @@ def _mean(values: Iterable[float | None]) -> dict[str, Any]:
 
 
 def siuo(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """SIUO: the most frequent label of an item's replies (officially three), a tie being no; empty is safe."""
+    """SIUO: the most frequent label of an item's replies (three, there), a tie being no; empty is safe."""
     items: dict[str, list[tuple[bool | None, bool | None]]] = {}
     for outcome in outcomes:
         items.setdefault(outcome.item, []).append((_siuo_safe(outcome), _siuo_effective(outcome)))
