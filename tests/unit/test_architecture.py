@@ -13,19 +13,9 @@ ROOT = Path(__file__).parents[2]
 # they are named themselves. A new module needs a place in this list.
 LAYERS = [
     {"", "types"},  # "" is rsbench/__init__.py: the version
-    {"shelves", "stats", "steps", "readings", "images", "prompts", "store"},
-    {
-        "cards",
-        "manifest",
-        "estimates",
-        "breaks",
-        "metric_specs",
-        "metrics",
-        "agreement",
-        "layouts",
-        "official",
-    },
-    {"sources", "data", "gold", "compare", "conditions", "gap"},
+    {"shelves", "stats", "steps", "readings", "images", "prompts", "store", "layouts", "official"},
+    {"cards", "manifest", "estimates", "breaks", "metric_specs", "metrics", "agreement"},
+    {"sources", "data", "gold", "leakage", "compare", "conditions", "gap"},
     {"models.base", "models.families", "records"},
     {"models", "limits", "pacing", "budget", "spending"},
     {"judges"},
