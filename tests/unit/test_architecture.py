@@ -26,8 +26,8 @@ LAYERS = [
     {"validate", "terminal", "forecast"},
     {"identity", "importing", "model_check", "show_judge", "show_compare", "execute"},
     {"session", "shelf_tools"},
-    {"show"},
-    {"cli", "cli_import", "cli_leaderboard", "cli_options", "cli_run", "cli_shelves"},
+    {"show", "ssui"},
+    {"cli", "cli_import", "cli_leaderboard", "cli_options", "cli_run", "cli_shelves", "cli_ssui"},
     {"__main__"},
 ]
 HEAVY = {"torch", "transformers", "datasets", "openai", "anthropic", "trl", "peft", "accelerate"}
