@@ -6,11 +6,13 @@ found before the first call.
 """
 
 import asyncio
+import shutil
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,7 @@ from rsbench.ssui.schemas import QueryOut
 from rsbench.ssui.stages import Agents, Dropped, Prompts, find_prompts
 from rsbench.ssui.state import BUILD, resume, write_candidates
 from rsbench.store import RunFolder
-from rsbench.types import FINAL_REPLY, Item
+from rsbench.types import FINAL_REPLY, Item, UserError
 
 VERSION = "1"  # of the stages and their order; part of a build's identity
 AUTHOR = GenParams(max_tokens=4096)
@@ -124,6 +126,7 @@ def build(plan: Plan, watch: Watch, warn: Warn, ask: Ask) -> list[Outcome] | Non
         settings.caps.check_priced("calls made earlier in this folder", account.before)
         engine.budget.begin(account.before)
         folder.write(BUILD, stored)
+        _keep_pictures(plan)
         began, clock = datetime.now(UTC), time.monotonic()
         try:
             return _session(
@@ -152,6 +155,18 @@ def _identity(plan: Plan, author: Model, checker: Model) -> dict[str, Any]:
         "parameters": {"model": asdict(plan.author), "checks": asdict(plan.checker)},
         "mock": models.is_mock(author) or models.is_mock(checker),
     }
+
+
+def _keep_pictures(plan: Plan) -> None:
+    """Copy the pictures, so that the build needs no other folder afterwards."""
+    for spot in plan.spots:
+        kept = plan.out / "images" / spot.image_name
+        if not kept.exists() or sha256(kept.read_bytes()).hexdigest() != spot.sha256:
+            kept.parent.mkdir(exist_ok=True)
+            try:
+                shutil.copyfile(spot.image, kept)
+            except OSError as error:
+                raise UserError(f"{spot.image}: can't be copied to {kept} ({error.strerror})") from error
 
 
 def _session(
@@ -259,12 +274,12 @@ class _Work:
         if fate == "unfinished":
             self._fates[spot.id] = _left(spot, reason)
         elif fate == "dropped":
-            self._fates[spot.id] = Outcome(spot.id, str(spot.image), "dropped", stage, reason)
+            self._fates[spot.id] = Outcome(spot.id, f"images/{spot.image_name}", "dropped", stage, reason)
         else:
-            self._fates[spot.id] = Outcome(spot.id, str(spot.image), "passed", items=items)
+            self._fates[spot.id] = Outcome(spot.id, f"images/{spot.image_name}", "passed", items=items)
         self._tally.done = len(self._fates)
         self._changed()
 
 
 def _left(spot: Spot, reason: str) -> Outcome:
-    return Outcome(spot.id, str(spot.image), "unfinished", reason=reason)
+    return Outcome(spot.id, f"images/{spot.image_name}", "unfinished", reason=reason)

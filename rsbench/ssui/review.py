@@ -45,7 +45,7 @@ def review(out: Path, by: str, console: Console, read: Callable[[], str]) -> dic
             todo = [outcome for outcome in passed if decisions.of(outcome) is None]
             for number, outcome in enumerate(todo, 1):
                 console.print(f"\n{number} of {len(todo)}", style="bold")
-                for line in lines(outcome):
+                for line in lines(outcome, out):
                     console.print(line, markup=False, soft_wrap=True)
                 decision = _decide(outcome, by, console, read)
                 if decision is None:
@@ -103,10 +103,10 @@ def _edit(items: list[dict[str, Any]]) -> Any:
             raise UserError(f"not JSON any more ({error}); nothing was kept") from error
 
 
-def lines(outcome: Outcome) -> list[str]:
+def lines(outcome: Outcome, out: Path) -> list[str]:
     """A pair for a person to read."""
     first = outcome.items[0]
-    shown = [f"{outcome.id} · {first['category']} · picture {outcome.image}"]
+    shown = [f"{outcome.id} · {first['category']} · picture {out / outcome.image}"]
     shown.append(f"caption: {plain(first['images'][0]['caption'])}")
     for item in outcome.items:
         shown += ["", f"{item['kind'].upper()}: {plain(item['query'])}", f"  note: {plain(item['note'])}"]

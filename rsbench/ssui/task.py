@@ -31,7 +31,7 @@ def write_task(
     None if there is no pair and that is no error (`may_be_empty`); then a task written earlier is taken away.
 
     Raises:
-        UserError: no build, nothing accepted, or a picture that has changed since.
+        UserError: no build, nothing accepted, or a picture that can't be copied.
     """
     built = read_build(out)
     outcomes = list(read_candidates(out))
@@ -51,9 +51,9 @@ def write_task(
         target = folder.path / pair[0]["images"][0]["path"]
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            shutil.copyfile(outcome.image, target)
+            shutil.copyfile(out / outcome.image, target)
         except OSError as error:
-            raise UserError(f"{outcome.image}: can't copy the picture ({error.strerror})") from error
+            raise UserError(f"{out / outcome.image}: can't copy the picture ({error.strerror})") from error
     lines = [json.dumps(item, ensure_ascii=False) for item in items]
     folder.write_text("items.jsonl", "".join(f"{line}\n" for line in lines))
     prompts = files("rsbench") / "templates" / "task" / "prompts" / "default.jinja"

@@ -50,6 +50,7 @@ def test_from_pictures_to_a_task_that_runs(tmp_path: Path) -> None:
     assert (len(lines(tmp_path / "b/replies.jsonl")), len(lines(tmp_path / "b/verdicts.jsonl"))) == made
     assert (tmp_path / "b/candidates.jsonl").read_bytes() == listed
 
+    (tmp_path / "photos").rename(tmp_path / "gone")  # the build's folder is all that is needed from here
     assert "--unreviewed" in main_("ssui", "write", "b", cwd=tmp_path).err, "nobody has looked at them"
     ok("ssui", "write", "b", "--unreviewed", "--name", "mine", "--license", "CC0-1.0", cwd=tmp_path)
     assert "6 items in 3 pairs" in ok("check", "task", "./b/task", cwd=tmp_path).out
@@ -217,6 +218,16 @@ def test_a_server_that_fails_leaves_candidates_unfinished_and_a_rerun_mends_them
         urls = [server.url if str(a).startswith("http") else a for a in served(server)]
         assert "3 passed" in ok(*urls, "--allow-change", cwd=tmp_path).out
         assert asked > len(server.requests)
+
+
+def test_a_key_that_no_server_takes_stops_the_build_and_keeps_what_is_done(tmp_path: Path) -> None:
+    pictures(tmp_path / "photos", 2)
+    with FakeOpenAI(serve(), rules=[Rule(Fault.status(401), containing="You check a draft")]) as server:
+        done = main_(*served(server), cwd=tmp_path)
+    assert done.code == 2 and "the server says 401" in done.err
+    assert len(lines(tmp_path / "b/replies.jsonl")) >= 4
+    assert {row["reason"] for row in candidates(tmp_path).values()} == {"not reached"}
+    assert json.loads((tmp_path / "b/build.json").read_text())["sessions"][0]["calls"] >= 8
 
 
 def test_a_refusal_by_the_provider_is_a_reason_and_not_a_crash(tmp_path: Path) -> None:
