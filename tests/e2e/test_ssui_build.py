@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import sys
 from collections import Counter
 from pathlib import Path
@@ -9,11 +10,17 @@ from typing import Any
 
 import pytest
 
-from tests.cli import KEY, ROOT, Done, everything, lines, main_, ok
+from tests.cli import KEY, ROOT, Done, everything, lines, main_, ok, write_task
 from tests.pipeline_script import IDEAS, idea, pictures, serve, stage_of
 from tests.servers import Body, FakeOpenAI, Fault, Rule, as_completion
 
-MOCK = ("--model", "mock/tests.pipeline_script:speak")
+SMALL = "./small"  # a task to keep clear of; the bundled one has 183 pictures to look at
+MOCK = ("--model", "mock/tests.pipeline_script:speak", "--against", SMALL)
+
+
+@pytest.fixture(autouse=True)
+def small(tmp_path: Path) -> None:
+    write_task(tmp_path / "small", n_pairs=1)
 
 
 def mock_build(cwd: Path, count: int = 3, *more: object) -> Done:
@@ -22,14 +29,14 @@ def mock_build(cwd: Path, count: int = 3, *more: object) -> Done:
     return ok("ssui", "build", *MOCK, "--images", "photos", "--out", "b", *more, cwd=cwd)
 
 
-def served(server: FakeOpenAI, *more: object, out: str = "b") -> list[object]:
-    models = ["--model", "openai/author", "--judge-model", "openai/checker"]
+def served(server: FakeOpenAI, *more: object, against: str = SMALL) -> list[object]:
+    models = ["--model", "openai/author", "--judge-model", "openai/checker", "--against", against]
     urls = ["--base-url", server.url, "--judge-base-url", server.url, "--max-attempts", 2]
-    return ["ssui", "build", *models, *urls, "--images", "photos", "--out", out, *more]
+    return ["ssui", "build", *models, *urls, "--images", "photos", "--out", "b", *more]
 
 
-def candidates(cwd: Path, out: str = "b") -> dict[str, dict[str, Any]]:
-    return {row["id"]: row for row in lines(cwd / out / "candidates.jsonl")}
+def candidates(cwd: Path) -> dict[str, dict[str, Any]]:
+    return {row["id"]: row for row in lines(cwd / "b" / "candidates.jsonl")}
 
 
 def type_in(monkeypatch: pytest.MonkeyPatch, *typed: str) -> None:
@@ -91,7 +98,7 @@ def test_a_candidate_that_repeats_the_benchmark_is_dropped_before_more_is_paid(t
 
     pictures(tmp_path / "photos", 1)
     with FakeOpenAI(serve(say)) as server:
-        ok(*served(server), cwd=tmp_path)
+        ok(*served(server, against="rsbench"), cwd=tmp_path)
         assert len(server.requests) == 1
     (row,) = candidates(tmp_path).values()
     assert row["stage"] == "near-duplicate"
@@ -363,6 +370,7 @@ def test_the_key_is_nowhere(tmp_path: Path) -> None:
     with FakeOpenAI(serve()) as server:
         done = ok(*served(server, "--api-key-env", "K", "--judge-api-key-env", "K"), cwd=tmp_path, K=KEY)
         assert server.requests[0].headers["Authorization"] == f"Bearer {KEY}"
+    shutil.rmtree(tmp_path / "b/images")  # pictures are no text
     assert KEY not in done.out + done.err + everything(tmp_path / "b")
 
 
@@ -371,6 +379,7 @@ def test_a_script_file_can_play_the_author(tmp_path: Path) -> None:
     pictures(tmp_path / "photos", 1)
     row = {"item": "photo-0-1/query", "text": "I'd rather not."}
     (tmp_path / "s.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
-    ok("ssui", "build", "--model", "mock/s.jsonl", "--images", "photos", "--out", "b", cwd=tmp_path)
+    given = ("--model", "mock/s.jsonl", "--against", SMALL)
+    ok("ssui", "build", *given, "--images", "photos", "--out", "b", cwd=tmp_path)
     (dropped,) = candidates(tmp_path).values()
     assert dropped["stage"] == "query" and "no usable reply" in dropped["reason"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rsbench.records import digest
-from tests.cli import finish, lines, ok, start
+from tests.cli import finish, lines, ok, start, write_task
 from tests.faults.test_kill import Killer, kill
 from tests.pipeline_script import pictures, serve
 from tests.servers import Body, FakeOpenAI
@@ -29,7 +29,19 @@ def args(server: FakeOpenAI, out: str) -> list[object]:
     models = ["--model", "openai/author", "--judge-model", "openai/checker", "--max-connections", CONNECTIONS]
     urls = ["--base-url", server.url, "--judge-base-url", server.url]
     keys = ["--api-key-env", "K", "--judge-api-key-env", "K"]
-    return ["ssui", "build", *models, *urls, *keys, "--images", "photos", "--out", out]
+    return [
+        "ssui",
+        "build",
+        *models,
+        *urls,
+        *keys,
+        "--against",
+        "./small",
+        "--images",
+        "photos",
+        "--out",
+        out,
+    ]
 
 
 def recorded(out: Path) -> int:
@@ -41,6 +53,7 @@ def recorded(out: Path) -> int:
 )
 def test_a_build_that_is_killed_again_and_again(kills: int, count: int, tmp_path: Path) -> None:
     pictures(tmp_path / "photos", count)
+    write_task(tmp_path / "small", n_pairs=1)
     killer, rng = Server(), random.Random(7)
     with FakeOpenAI(killer, latency_s=LATENCY_S) as server:
         done = 0
