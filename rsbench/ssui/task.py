@@ -14,6 +14,8 @@ from typing import Any
 from rsbench.cards import load_task
 from rsbench.data import Dataset
 from rsbench.score import slug
+from rsbench.shelves import inside
+from rsbench.sources import json_lines
 from rsbench.ssui.candidates import Outcome
 from rsbench.ssui.decisions import Decisions
 from rsbench.ssui.state import read_build, read_candidates
@@ -37,7 +39,7 @@ def write_task(
     outcomes = list(read_candidates(out))
     chosen = list(_chosen(out, outcomes, unreviewed))
     if not chosen and may_be_empty:
-        (out / TASK / "items.jsonl").unlink(missing_ok=True)  # else rejected pairs would live on in it
+        _clear(out / TASK)  # else rejected pairs would live on in it
         return None
     if not chosen:
         hint = (
@@ -45,7 +47,7 @@ def write_task(
         )
         raise UserError(f"{out}: no pair to write.{hint}")
     folder = RunFolder(out / TASK)
-    shutil.rmtree(folder.path / "images", ignore_errors=True)  # no picture of a pair that is no longer in it
+    _clear(folder.path)
     items = [{**item, "license": license_} for _, pair in chosen for item in pair]
     for outcome, pair in chosen:
         target = folder.path / pair[0]["images"][0]["path"]
@@ -64,6 +66,16 @@ def write_task(
     card, found = load_task(str(folder.path.resolve()))
     list(Dataset(card, found.folder))  # what was written can be read
     return folder.path, len(chosen)
+
+
+def _clear(task: Path) -> None:
+    """Take away the items of an earlier writing and their pictures, and nothing else that lies there."""
+    listed = task / "items.jsonl"
+    if listed.is_file():
+        for _, item in json_lines(listed):
+            for image in item.get("images", []):
+                inside(task, image["path"]).unlink(missing_ok=True)
+        listed.unlink()
 
 
 def _chosen(
