@@ -12,22 +12,18 @@ import typer
 
 from rsbench import __version__
 from rsbench.cli_import import import_
+from rsbench.cli_label import app as label
 from rsbench.cli_leaderboard import app as leaderboard
 from rsbench.cli_options import (
-    Connections,
-    HintBlind,
-    JudgeKey,
-    JudgeModel,
-    JudgeUrl,
     OneJudge,
+    ReportFile,
     RunArgument,
-    Shelf,
-    Timeout,
 )
 from rsbench.cli_run import COMPLETE, INCOMPLETE
 from rsbench.cli_run import app as runs
 from rsbench.cli_shelves import check, list_, new
 from rsbench.cli_ssui import app as ssui
+from rsbench.cli_validate import validate
 from rsbench.types import UserError
 
 app = typer.Typer(
@@ -74,11 +70,19 @@ def show(
     run_folder: RunArgument,
     judge: OneJudge = None,
     item: Annotated[str | None, typer.Option(help="Show one item: query, steps, verdict.")] = None,
+    html: Annotated[bool, typer.Option("--html", help="Write an HTML report with every item.")] = False,
+    out: ReportFile = None,
 ) -> None:
-    """Show the numbers of a run, or one item of it step by step."""
-    from rsbench.show import show_item, show_run
+    """Show the numbers of a run, or one item of it step by step, or write them as an HTML report."""
+    from rsbench.show import show_item, show_report, show_run
 
-    if item is not None:
+    if out is not None and not html:
+        raise UserError("--out is where the report goes; it needs --html")
+    if html and item is not None:
+        raise UserError("--item is for the terminal; the report holds every item, at its address #ITEM")
+    if html:
+        show_report(run_folder, judge, out)
+    elif item is not None:
         show_item(run_folder, item, judge)
     else:
         show_run(run_folder, judge)
@@ -101,34 +105,13 @@ def compare(
     show_comparison([run for run in (run_a, run_b, run_c) if run is not None], judge)
 
 
-@app.command()
-def validate(
-    name: Annotated[str, typer.Argument(help="A judge's name or card, or provider/model.")],
-    judge_model: JudgeModel = None,
-    judge_base_url: JudgeUrl = None,
-    judge_api_key_env: JudgeKey = None,
-    task: Annotated[str, typer.Option(help="Task whose gold traces to use.")] = "rsbench",
-    hint_blind: HintBlind = False,
-    out: Annotated[Path | None, typer.Option(help="Write the measurement to this JSON file.")] = None,
-    max_connections: Connections = 32,
-    timeout: Timeout = 120.0,
-    shelf: Shelf = None,
-) -> None:
-    """Measure how often a judge agrees with labelled traces."""
-    from rsbench.judges.registry import choose
-    from rsbench.models.registry import ModelOptions
-    from rsbench.show_judge import validate_and_show
-
-    options = ModelOptions(judge_base_url, None, judge_api_key_env, timeout, max_connections)
-    choice = choose(name, judge_model, "", None)
-    validate_and_show(choice, task, not hint_blind, out, shelf or [], options)
-
-
+app.command()(validate)
 app.command("list")(list_)
 app.command()(check)
 app.command()(new)
 app.command("import")(import_)
 app.add_typer(ssui, name="ssui")
+app.add_typer(label, name="label")
 app.add_typer(leaderboard, name="leaderboard")
 
 

@@ -6,7 +6,7 @@ can be found is not effective, and its safety unclear: no letter is drawn for it
 
 import re
 
-from rsbench.cards import PythonJudge
+from rsbench.judge_cards import PythonJudge
 from rsbench.judges.base import Case
 from rsbench.shelves import Found
 from rsbench.types import AnswerLabel, StepLabel, Verdict

@@ -8,7 +8,7 @@ import asyncio
 import dataclasses
 from dataclasses import dataclass
 
-from rsbench.judges.llm import Generate
+from rsbench.judges.asking import Generate
 from rsbench.models.base import GenParams, Message, ProviderError, Request
 from rsbench.records import digest, read_reply, reply_record
 from rsbench.runner import Tally

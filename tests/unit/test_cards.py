@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rsbench.cards import LlmJudge, OverlapJudge, load_judge, load_task, read_yaml
+from rsbench.cards import load_task, read_yaml
+from rsbench.judge_cards import LlmJudge, OverlapJudge, load_judge
 from rsbench.types import UserError
 from tests.unit.tasks import CARD, make_task
 
