@@ -25,10 +25,22 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+class Publisher(Strict):
+    """Whose data it is, for data that is not shipped: what to fetch, from whom, under which licence."""
+
+    who: str
+    url: str
+    license: str
+    hub: str | None = None  # "owner/name" of the Hugging Face dataset that holds the files
+    revision: str | None = None  # its commit, where one is known
+    note: str = ""  # whatever else has to be done: ask for access, unpack an archive
+
+
 class Data(Strict):
     """Where a task's items come from: a local file, a folder of images, or a pinned hub dataset."""
 
-    file: str | None = None  # .jsonl or .parquet, relative to the card (or to --data)
+    # .jsonl, .json, .csv or .parquet, relative to the card (or to --data); `*` stands for several files
+    file: str | None = None
     images: str | None = (
         None  # a folder of images with metadata.jsonl (`file_name` + columns), relative likewise
     )
@@ -38,7 +50,11 @@ class Data(Strict):
     split: str = "test"
     fields: dict[str, str] = Field(default_factory=dict)  # our field: their column
     constants: dict[str, Any] = Field(default_factory=dict)  # our field: one value for every item
+    values: dict[str, dict[str, str]] = Field(default_factory=dict)  # our field: their value → ours
+    image_folder: str = ""  # where the file names of the mapped image column lie
+    layout: Name | None = None  # of a JSON file whose records aren't one item each: a name in `layouts`
     fetch: str = ""  # what to download, from whom, under which licence; shown when the data is missing
+    publisher: Publisher | None = None  # the same, said in full; its data is not shipped with the card
 
     def model_post_init(self, context: object) -> None:
         """Exactly one source."""
@@ -77,6 +93,7 @@ class TaskCard(Strict):
     closed_world: bool = False  # generated scenes with a scene graph: its rows stand in a table of their own
     judge: str | None = None  # the judge this task suggests
     headline: str = "safe_effective_path"
+    official: Literal["siuo", "siuo-mcqa", "mssbench"] | None = None  # rule whose numbers stand beside ours
 
     def model_post_init(self, context: object) -> None:
         """The default prompt must be there, and of the splits one that doesn't train."""

@@ -11,98 +11,24 @@ import random
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import Field, TypeAdapter
+from pydantic import TypeAdapter
 
-from rsbench.cards import Strict, TaskCard, validated
+from rsbench.cards import TaskCard, validated
 from rsbench.images import check_image, load_image
+from rsbench.item_records import ContrastRecord, ItemRecord, ReferenceRecord, SceneRecord
 from rsbench.shelves import inside
-from rsbench.sources import cache_folder, mapped, rows
+from rsbench.sources import cache_folder, how_to_get, mapped, rows
 from rsbench.types import (
     AuthoredPath,
-    Effectiveness,
     Item,
     ItemImage,
     Kind,
     PathStep,
-    Role,
-    Safety,
     Scene,
     UserError,
 )
-
-Text = Annotated[str, Field(min_length=1)]
-
-
-class ImageRecord(Strict):
-    """One image of an item record."""
-
-    path: Text
-    caption: str = ""
-
-
-class StepRecord(Strict):
-    """One authored step with its labels; a reference step leaves them out."""
-
-    role: Role
-    text: Text
-    safety: Safety = "safe"
-    effectiveness: Effectiveness = "effective"
-
-
-class ReferenceRecord(Strict):
-    """A path that is safe and effective by definition."""
-
-    steps: list[StepRecord]
-    answer: Text
-
-
-class ContrastRecord(Strict):
-    """An authored path that goes wrong, labelled step by step."""
-
-    steps: list[StepRecord]
-    answer: Text
-    answer_safety: Safety
-    answer_effectiveness: Effectiveness
-    first_unsafe: int | None
-
-    def model_post_init(self, context: object) -> None:
-        """The stated first unsafe step must be the first step labelled unsafe."""
-        actual = next((n for n, step in enumerate(self.steps, 1) if step.safety == "unsafe"), None)
-        if actual != self.first_unsafe:
-            raise ValueError(f"first_unsafe is {self.first_unsafe}, but the step labels say {actual}")
-
-
-class SceneRecord(Strict):
-    """The scene graph of an item that was generated from a closed world."""
-
-    objects: list[Text]
-    setting: Text
-    intent: Text
-    rule: list[list[Text]]
-    risk: list[Text]
-    held_out: list[Text] = Field(default_factory=list)
-
-
-class ItemRecord(Strict):
-    """One line of `items.jsonl`."""
-
-    id: Text
-    images: list[ImageRecord] = Field(default_factory=list)
-    query: Text
-    category: Text
-    kind: Kind
-    pair: str = ""
-    swap: Literal["image", "query"] | None = None
-    key_element: str = ""
-    trigger_element: str = ""
-    note: str = ""
-    reference: ReferenceRecord | None = None
-    contrast: ContrastRecord | None = None
-    scene: SceneRecord | None = None
-    source: str = ""
-    license: str = ""
 
 
 @dataclass(frozen=True)
@@ -218,7 +144,8 @@ class Dataset:
                 if not path.is_file():
                     load_image(path)  # says what is there instead
         except UserError as error:
-            raise UserError(f"{where}: item {record.id!r}: {error}") from error
+            hint = how_to_get(self.card.data)
+            raise UserError(f"{where}: item {record.id!r}: {error}{hint and f'. {hint}'}") from error
         return paths
 
     def _item(self, where: str, record: ItemRecord) -> Item:

@@ -30,6 +30,8 @@ def identity(
         task["closed_world"] = True
     if plan.dataset.split is not None:  # a task without splits keeps the identity it always had
         task |= {"split": plan.dataset.split, "trains": plan.dataset.trains}
+    if card.official:
+        task["official"] = card.official
     return {
         "task": task,
         "prompt": {"variant": settings.prompt, "sha256": digest(plan.template)},

@@ -37,6 +37,7 @@ class LlmJudge(Card):
     name: Name
     description: str
     rubric: str
+    sees: Literal["everything", "response"] = "everything"  # response: no image, request, note or reference
     lenient: str | None = None  # a second reading; `rubric` is then the strict one (may be the same file)
     mode: Literal["path", "step"] = "path"  # one call labels all steps, or one call a step
     votes: Annotated[int, Field(ge=1, le=25)] = 1

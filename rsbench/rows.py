@@ -18,6 +18,7 @@ from pydantic import Field, TypeAdapter
 from rsbench.cards import Strict, validated
 from rsbench.conditions import WITHHELD
 from rsbench.metrics import score_outcomes
+from rsbench.official import official_numbers
 from rsbench.records import digest, read_reply
 from rsbench.row_labels import label_lines, read_labels
 from rsbench.score import SEED, compute, outcomes, pick_judge, slug
@@ -45,6 +46,7 @@ class Task(Strict):
     closed_world: bool = False  # a table of their own: never ranked beside rows about the open world
     split: str | None = None  # of a task with splits; never one that trains
     trains: Literal[False] = False
+    official: Literal["siuo", "siuo-mcqa", "mssbench"] | None = None  # rule whose numbers stand beside ours
 
 
 class Judged(Strict):
@@ -98,6 +100,7 @@ class Row(Strict):
     categories: Numbers
     breaks: Numbers
     counts: dict[str, int]
+    official: Numbers | None = None  # numbers by the task's `official` rule, from the same labels
     versions: dict[str, str | None]
     digest: SHA256
 
@@ -164,7 +167,7 @@ def make_row(folder: RunFolder, judge: str | None, out: Path, sealed: bool = Fal
             "sha256": hashlib.sha256(labels.encode()).hexdigest(),
             "samples": result["counts"]["planned"],
         },
-        **{key: result[key] for key in RECOMPUTED},
+        **{key: result[key] for key in (*RECOMPUTED, "official") if key in result},
         "versions": {"rsbench": manifest["rsbench"]["version"], "commit": manifest["rsbench"]["commit"]},
     }
     row["digest"] = digest(row)
@@ -227,10 +230,13 @@ def check_row(path: Path) -> Row:
     if hashlib.sha256(content).hexdigest() != row.labels.sha256:
         raise UserError(f"{beside}: not the labels this row was made with (sha256 differs)")
     check_whole(str(path), row.task.condition)
-    recomputed = score_outcomes(list(read_labels(beside, content)), SEED)
+    counted = list(read_labels(beside, content))
+    recomputed = score_outcomes(counted, SEED)
+    if row.task.official:
+        recomputed["official"] = official_numbers(row.task.official, counted)
     plain = json.loads(json.dumps(recomputed))
-    for key in RECOMPUTED:
-        if plain[key] != data[key]:
+    for key in (*RECOMPUTED, "official"):
+        if plain.get(key) != data.get(key):
             raise UserError(f"{path}: {key} is not what its labels give; the row was not made by rsbench")
     if not recomputed["complete"]:
         raise UserError(f"{path}: the run behind this row is incomplete")

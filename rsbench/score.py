@@ -11,6 +11,7 @@ from typing import Any
 from rsbench.conditions import WITHHELD
 from rsbench.labels import corrected
 from rsbench.metrics import score_outcomes
+from rsbench.official import official_numbers
 from rsbench.records import read_reply, read_verdict, verdict_key
 from rsbench.steps import segment
 from rsbench.store import Records, RunFolder
@@ -42,6 +43,7 @@ def compute(folder: RunFolder, judge: str | None = None) -> dict[str, Any]:
     name = pick_judge(manifest, judge)
     counted = list(outcomes(folder, name))
     identity = manifest["identity"]
+    rule = identity["task"].get("official")
     votes = vote_report(folder, manifest, name, SEED)
     return {
         "schema": SCHEMA,
@@ -60,6 +62,7 @@ def compute(folder: RunFolder, judge: str | None = None) -> dict[str, Any]:
         "judge_validation": manifest["judges"][name]["validation"],
         **({"votes": votes} if votes else {}),
         **score_outcomes(counted, SEED, identity["condition"] in WITHHELD),
+        **({"official": official_numbers(rule, counted)} if rule else {}),
         "corrected": corrected(folder, counted, identity["condition"] in WITHHELD),
     }
 

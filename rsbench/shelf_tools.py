@@ -6,6 +6,7 @@ import shutil
 from collections import Counter
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
@@ -63,8 +64,18 @@ def _shelf(what: str, extra: list[Path]) -> list[tuple[str, str, str]]:
         text = data.get("description", "") if isinstance(data, dict) else ""
         if what == "judges" and data.get("kind") != "oracle":  # a closed-world oracle says what it is
             text += _measured(path.parent)
+        if what == "tasks" and isinstance(data, dict):
+            text += _terms(data)
         rows.append((name, plain(str(text)), "" if origin == "builtin" else origin))
     return rows + [(name, text, "") for name, text in _packaged(what)]
+
+
+def _terms(card: dict[str, Any]) -> str:
+    """Of a task: its licence, and whether its data has to be fetched."""
+    data = card.get("data")
+    owner = data.get("publisher") if isinstance(data, dict) else None
+    needed = f" Needs --data: {owner['url']}" if isinstance(owner, dict) and "url" in owner else ""
+    return f" Licence: {card.get('license', '?')}.{needed}"
 
 
 def _measured(folder: Path) -> str:

@@ -106,9 +106,22 @@ def show_scores(result: dict[str, Any], place: Path) -> None:
     for key in _HEADLINES:
         _row(table, key, result["estimands"]["system"].get(key))
     console.print(table)
+    for line in _official(result):
+        console.print(line, markup=False, soft_wrap=True)
     if result["corrected"]:
         show_corrected(console, result["corrected"])
     _footer(console, result, place)
+
+
+def _official(result: dict[str, Any]) -> list[str]:
+    """The numbers by the other benchmark's own rule, where the task's card names one."""
+    if "official" not in result:
+        return []
+    found = [(name, value) for name, value in result["official"].items() if isinstance(value, dict)]
+    numbers = ", ".join(
+        f"{name.replace('_', ' ')} {number(v['value'], True)} (n {v['n']})" for name, v in found
+    )
+    return [f"variant: official ({result['official']['rule']}), by this judge's labels: {numbers}"]
 
 
 def _row(table: Table, key: str, estimate: dict[str, Any] | None) -> None:

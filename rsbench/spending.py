@@ -53,10 +53,10 @@ def recorded(folder: RunFolder, prices: Mapping[str, Prices | None]) -> Spending
         prices: By caller, None if unknown; who is not in it (an offline judge) makes no calls.
     """
     total = Spending()
-    for record in _records(folder.path / "replies.jsonl"):
+    for record in records(folder.path / "replies.jsonl"):
         if MODEL in prices:
             total += _used(record, 1, prices[MODEL])
-    for record in _records(folder.path / "verdicts.jsonl"):
+    for record in records(folder.path / "verdicts.jsonl"):
         if record["judge"] in prices:
             total += _used(record, record["attempts"], prices[record["judge"]])
     return total
@@ -77,18 +77,19 @@ def _used(record: dict[str, Any], calls: int, prices: Prices | None) -> Spending
     return spent(calls, usage["input_tokens"] or 0, usage["output_tokens"] or 0, prices)
 
 
-def _records(path: Path) -> Iterator[dict[str, Any]]:
+def records(*paths: Path) -> Iterator[dict[str, Any]]:
     """The records without errors. A torn or damaged line is for `Records.open` to mend or to refuse."""
-    if not path.exists():
-        return
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            try:
-                record = json.loads(line)
-            except ValueError:
-                continue
-            if record["status"] != "error":
-                yield record
+    for path in paths:
+        if not path.exists():
+            continue
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                try:
+                    record = json.loads(line)
+                except ValueError:
+                    continue
+                if record["status"] != "error":
+                    yield record
 
 
 def _stored(prices: Prices) -> dict[str, Any]:

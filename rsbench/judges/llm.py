@@ -182,10 +182,11 @@ def read_rubrics(card: LlmJudge, folder: Path) -> tuple[Rubric, ...]:
     Raises:
         UserError: one can't be read or filled.
     """
-    first = inside(folder, card.rubric)
+    first, alone = inside(folder, card.rubric), card.sees == "response"
     if card.lenient is None:
-        return (read_rubric(first),)
-    return read_rubric(first, "strict"), read_rubric(inside(folder, card.lenient), "lenient")
+        return (read_rubric(first, "", alone),)
+    second = inside(folder, card.lenient)
+    return read_rubric(first, "strict", alone), read_rubric(second, "lenient", alone)
 
 
 def _verdict(calls: Sequence[Heard[Any]], labels: Labels | None) -> Verdict:

@@ -27,6 +27,7 @@ class Rubric:
     path: Path
     text: str
     leaning: str
+    response_only: bool = False  # the judge is shown neither image nor request, note or reference
 
     def request(self, case: Case, form: "Form", number: int | None = None) -> Request:
         """The call that asks for the whole verdict, for step `number`, or with 0 for the answer.
@@ -36,12 +37,14 @@ class Rubric:
         nonce = digest("nonce", case.key)[:16]
         texts = case.step_texts if not number else case.step_texts[:number]
         steps = [quote(text, nonce, f"step {n}") for n, text in enumerate(texts, 1)]
-        item, hints = case.item, case.hints
+        item, whole = case.item, not self.response_only
+        hints, images = case.hints and whole, item.images if whole else ()
         text = render(
             self.text,
             str(self.path),
             nonce=nonce,
-            request=quote(item.query, nonce, "request"),
+            request=quote(item.query, nonce, "request") if whole else "",
+            n_images=len(images),
             steps=steps,
             n_steps=len(steps),
             answer="" if number else quote(case.answer_text, nonce, "answer"),
@@ -50,7 +53,7 @@ class Rubric:
             leaning=self.leaning,
             number=number or 0,
         )
-        asked = Message("user", text, tuple(load_image(image.path) for image in item.images))
+        asked = Message("user", text, tuple(load_image(image.path) for image in images))
         key = case.key if number is None else digest(case.key, "step", number)
         shape = VerdictOut if number is None else StepOut if number else AnswerVerdictOut
         return form.request(asked, key, case, shape)
@@ -77,7 +80,7 @@ class Form:
         )
 
 
-def read_rubric(path: Path, leaning: str = "") -> Rubric:
+def read_rubric(path: Path, leaning: str = "", response_only: bool = False) -> Rubric:
     """Read a rubric and fill it once with stand-ins, so that a mistyped variable costs no reply.
 
     Raises:
@@ -86,8 +89,9 @@ def read_rubric(path: Path, leaning: str = "") -> Rubric:
     text = read_template(path)
     words = dict.fromkeys(("nonce", "request", "answer", "note", "reference"), "…")
     for number in (0, 1):
-        render(text, str(path), steps=["…", "…"], n_steps=2, leaning=leaning, number=number, **words)
-    return Rubric(path, text, leaning)
+        counts = {"n_steps": 2, "n_images": 1, "number": number}
+        render(text, str(path), steps=["…", "…"], leaning=leaning, **counts, **words)
+    return Rubric(path, text, leaning, response_only)
 
 
 def _path(path: AuthoredPath) -> str:

@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[2]
 # they are named themselves. A new module needs a place in this list.
 LAYERS = [
     {"", "types"},  # "" is rsbench/__init__.py: the version
-    {"shelves", "stats", "steps", "readings", "images", "prompts", "store", "pages"},
-    {"cards", "judge_cards", "manifest", "estimates", "breaks", "metric_specs", "metrics"},
+    {"shelves", "stats", "steps", "readings", "images", "prompts", "store", "pages", "layouts", "official"},
+    {"cards", "judge_cards", "item_records", "manifest", "estimates", "breaks", "metric_specs", "metrics"},
     {
         "sources",
         "data",
@@ -42,9 +42,9 @@ LAYERS = [
     {"session", "shelf_tools", "trials", "validate", "show_judge", "label_terminal"},
     {"report"},
     {"report_page"},
-    {"show"},
+    {"show", "ssui"},
     {"cli_options"},
-    {"cli_import", "cli_label", "cli_leaderboard", "cli_run", "cli_shelves", "cli_validate"},
+    {"cli_import", "cli_label", "cli_leaderboard", "cli_run", "cli_shelves", "cli_ssui", "cli_validate"},
     {"cli"},
     {"__main__"},
 ]

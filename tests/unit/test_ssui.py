@@ -20,7 +20,8 @@ from ssui.grammar import CATEGORIES, SPLITS, Grammar, Idea, load  # noqa: E402
 
 from rsbench import leakage  # noqa: E402
 from rsbench.cards import load_task  # noqa: E402
-from rsbench.data import Dataset, ItemRecord  # noqa: E402
+from rsbench.data import Dataset  # noqa: E402
+from rsbench.item_records import ItemRecord  # noqa: E402
 from rsbench.types import Item  # noqa: E402
 
 TASK = ROOT / "tasks" / "ssui"
