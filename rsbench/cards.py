@@ -4,16 +4,14 @@ YAML stays data: no expressions, no inheritance, no tags. Every error is one `Us
 the key, what was found and what is allowed.
 """
 
-import importlib.util
 from collections.abc import Hashable
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from rsbench.shelves import Found, entries, find, found
+from rsbench.shelves import Found, find
 from rsbench.types import UserError
 
 SCHEMA = 1
@@ -76,6 +74,7 @@ class TaskCard(Strict):
     neutral_query: str | None = None  # asked of every image under `--condition image`
     pairs: bool = True  # every pair has one risky and one benign item
     subsets: dict[Name, Annotated[list[str], Field(min_length=1)]] = Field(default_factory=dict)  # → pair ids
+    closed_world: bool = False  # generated scenes with a scene graph: its rows stand in a table of their own
     judge: str | None = None  # the judge this task suggests
     headline: str = "safe_effective_path"
 
@@ -106,53 +105,6 @@ class TaskCard(Strict):
             raise UserError(f"--split {chosen!r}: task {self.name!r} has no such split. Its splits: {known}")
         split = self.splits[chosen]
         return chosen, split.trains, self.data.model_copy(update={"file": split.file})
-
-
-class LlmJudge(Strict):
-    """A language model that follows a rubric."""
-
-    schema_: Literal[1] = Field(alias="schema")
-    kind: Literal["llm"]
-    name: Name
-    description: str
-    rubric: str
-    max_tokens: Annotated[int, Field(ge=64)] = 4096
-    temperature: float | None = 0.0
-    reasks: Annotated[int, Field(ge=0, le=2)] = 2
-
-
-class OverlapJudge(Strict):
-    """An offline judge: compares each step with the item's labelled authored steps."""
-
-    schema_: Literal[1] = Field(alias="schema")
-    kind: Literal["overlap"]
-    name: Name
-    description: str
-    min_similarity: Annotated[float, Field(ge=0, le=1)]
-
-
-class MockJudge(Strict):
-    """The scripted judge: labels from the item's own authored labels."""
-
-    schema_: Literal[1] = Field(alias="schema")
-    kind: Literal["mock"]
-    name: Name
-    description: str
-
-
-class PythonJudge(Strict):
-    """A judge written in Python, named as `package.module:Name` and called with this card."""
-
-    schema_: Literal[1] = Field(alias="schema")
-    kind: Literal["python"]
-    name: Name
-    description: str
-    python: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
-    settings: dict[str, Any] = Field(default_factory=dict)
-
-
-JudgeCard = Annotated[LlmJudge | OverlapJudge | MockJudge | PythonJudge, Field(discriminator="kind")]
-_JUDGE: TypeAdapter[LlmJudge | OverlapJudge | MockJudge | PythonJudge] = TypeAdapter(JudgeCard)
 
 
 class _PlainData(yaml.SafeLoader):
@@ -197,29 +149,6 @@ def read_yaml(path: Path) -> Any:
 def load_task(argument: str, extra: list[Path] | None = None) -> tuple[TaskCard, Found]:
     """Find and check a task card."""
     return load("tasks", argument, extra, TypeAdapter(TaskCard))
-
-
-def load_judge(
-    argument: str, extra: list[Path] | None = None
-) -> tuple[LlmJudge | OverlapJudge | MockJudge | PythonJudge, Found]:
-    """Find and check a judge card; a package's judge (`rsbench.judges`) needs none and has its name."""
-    packaged = {entry.name: entry for entry in entry_points(group="rsbench.judges")}
-    if argument in packaged and argument not in (name for name, _, _ in entries("judges", extra or [])):
-        return _packaged_judge(packaged[argument])
-    return load("judges", argument, extra, _JUDGE)
-
-
-def _packaged_judge(entry: EntryPoint) -> tuple[PythonJudge, Found]:
-    """The card that a package's judge would have; its hash is that of the module it is written in."""
-    where = f"judge {entry.name!r} of the package {entry.dist.name if entry.dist else '?'}"
-    try:
-        spec = importlib.util.find_spec(entry.module)
-    except ImportError as error:
-        raise UserError(f"{where}: {entry.value!r} can't be imported: {error}") from error
-    if spec is None or not spec.origin:
-        raise UserError(f"{where}: there is no module {entry.module!r}")
-    data = {"schema": 1, "kind": "python", "name": entry.name, "description": "", "python": entry.value}
-    return validated(TypeAdapter(PythonJudge), data, where), found(Path(spec.origin), where)
 
 
 def load(shelf: str, argument: str, extra: list[Path] | None, adapter: TypeAdapter[T]) -> tuple[T, Found]:
