@@ -125,7 +125,8 @@ def test_fifty_random_queries_do_not_read_like_one_template(seed: int) -> None:
     for a, b in combinations(drawn, 2):
         if source(a)[0] != source(b)[0]:
             one, other = leakage.shingles(a["query"]), leakage.shingles(b["query"])
-            assert len(one & other) / len(one | other) < 0.3, (a["query"], b["query"])
+            # Two may share a line of small talk, and nothing else.
+            assert len(one & other) / len(one | other) < 0.4, (a["query"], b["query"])
 
 
 def test_another_seed_gives_other_pairs_of_the_same_ideas(

@@ -124,7 +124,10 @@ def main(argv: list[str] | None = None) -> int:
         return int(bool(wrong))
     changed = write(made, args.out)
     if args.out != TASK:
-        shutil.copy(TASK / "task.yaml", args.out)
+        card = (TASK / "task.yaml").read_text(encoding="utf-8")
+        # A name of its own: its numbers must not be taken for those of the released validation split.
+        name = f"name: ssui-{args.per_idea or 'as-released'}-seed{args.seed}"
+        (args.out / "task.yaml").write_text(card.replace("name: ssui", name, 1), encoding="utf-8")
         shutil.copytree(TASK / "prompts", args.out / "prompts", dirs_exist_ok=True)
     pairs = {split: len(drawn) // 2 for split, drawn in made.items()}
     sys.stdout.write(f"{pairs} pairs; {changed} images changed\n")
