@@ -1,8 +1,8 @@
 """The losses of SRPO and of the optimisers it is compared with: pure functions of log-probabilities.
 
 Nothing here knows a model, a batch layout or a process. Deviations from the published methods are listed at
-each function; SRPO's printed loss is not available, so ours is reconstructed from its parent method, Reasoning
-Paths Optimization (RPO, arXiv 2410.10858, section 3.3).
+each function. SRPO's printed loss is not available: ours is reconstructed from its parent method, Reasoning
+Paths Optimization (RPO, arXiv 2410.10858).
 """
 
 import math
@@ -110,14 +110,18 @@ def srpo_loss(
     return loss, Terms(nll.detach(), contrast.detach())
 
 
-def question_weights(questions: torch.Tensor, n_questions: int) -> torch.Tensor:
+def question_weights(
+    questions: torch.Tensor, n_questions: int, pair_weights: torch.Tensor | None = None
+) -> torch.Tensor:
     """Weights that average within a question, then over questions: (pairs,) of question index → (pairs,).
 
-    Σ weights = the share of questions that have a pair. `n_questions` counts those without pairs too, so that
-    ranks with the same number of questions average to the same loss as one process.
+    `pair_weights` (pairs,): how much each counts within its question; alike if not given. Σ weights = the
+    share of questions that have a pair: `n_questions` counts those without pairs too, so that ranks with the
+    same number of questions average to the same loss as one process.
     """
-    sizes = torch.bincount(questions, minlength=n_questions)
-    return 1.0 / (sizes[questions].float() * n_questions)
+    own = torch.ones_like(questions, dtype=torch.float32) if pair_weights is None else pair_weights.float()
+    totals = torch.zeros(n_questions, dtype=own.dtype, device=own.device).index_add(0, questions, own)
+    return own / (totals[questions] * n_questions)
 
 
 def group_advantages(rewards: torch.Tensor, groups: torch.Tensor, n_groups: int) -> torch.Tensor:
