@@ -1,0 +1,56 @@
+"""A reference path as text and as token ids, with the places where its steps end.
+
+Cut by the character offsets of the tokens of the whole text, not by tokenising prefixes one by one: a
+tokenizer may join what stands left and right of a cut, and a prefix must be, token by token, a beginning.
+"""
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import Any
+
+from rsbench.types import AuthoredPath, UserError
+
+
+@dataclass(frozen=True)
+class TokenPath:
+    """`ids[: cuts[k]]` are the first k steps, for k from 0 to the number of steps; the answer follows."""
+
+    text: str
+    ids: tuple[int, ...]
+    cuts: tuple[int, ...]
+
+    @property
+    def n_steps(self) -> int:
+        """Steps before the answer."""
+        return len(self.cuts) - 1
+
+
+def path_text(path: AuthoredPath) -> tuple[str, tuple[int, ...]]:
+    """The path as a reply writes it, and the character where each step begins, the answer's at the end."""
+    text, starts = "", []
+    for number, step in enumerate(path.steps, 1):
+        starts.append(len(text))
+        text += f"Step {number}: {' '.join(step.text.split())}\n"
+    return f"{text}Answer: {path.answer.strip()}", (*starts, len(text))
+
+
+def token_path(path: AuthoredPath, tokenizer: Any, where: str) -> TokenPath:
+    """Tokenise a path and find where its steps end.
+
+    Raises:
+        UserError: the tokenizer gives no character offsets, or a token reaches over the end of a step.
+    """
+    text, starts = path_text(path)
+    if not getattr(tokenizer, "is_fast", False):
+        raise UserError(
+            f"{where}: the tokenizer {type(tokenizer).__name__} gives no character offsets, so steps "
+            "can't be found among its tokens; take a checkpoint with a fast tokenizer (tokenizer.json)"
+        )
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    ends = [end for _, end in encoded["offset_mapping"]]
+    cuts = tuple(bisect_right(ends, start) if start else 0 for start in starts)
+    for start, cut in zip(starts, cuts, strict=True):
+        if cut < len(ends) and encoded["offset_mapping"][cut][0] < start:
+            near = text[max(0, start - 20) : start + 10]
+            raise UserError(f"{where}: a token reaches over the end of a step, near {near!r}")
+    return TokenPath(text, tuple(encoded["input_ids"]), cuts)
