@@ -1,4 +1,4 @@
-"""`SRPOTrainer`: transformers' Trainer with a loss over branches. Checkpoints and processes are the Trainer's.
+"""`SRPOTrainer`: transformers' Trainer with a loss over branches. Processes and schedules are its business.
 
 A subclass of TRL's DPOTrainer would force its columns, encode every image twice and want a reference model.
 """
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from transformers import Trainer, TrainingArguments
+from transformers import PreTrainedModel, Trainer, TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput
 from trl.trainer.utils import add_fused_lm_head
 
@@ -84,6 +84,18 @@ class SRPOTrainer(Trainer):  # type: ignore[misc] # transformers is untyped
         output.metrics.update({f"{metric_key_prefix}_{n}": m for n, m in zip(METRICS, means, strict=True)})
         return output
 
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Load all weights or fail.
+
+        Trainer's own way puts the file's tensors into the model by name. Checkpoints of LLaVA and others are
+        written under their older names, so nothing fits, and it goes on from other weights with a warning.
+        """
+        if not isinstance(self.model, PreTrainedModel) or self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
+        saved = type(self.model).from_pretrained(resume_from_checkpoint, dtype=self.model.dtype)
+        self.model.load_state_dict(saved.state_dict())
+
 
 def log_probs(model: Any, batch: dict[str, Any]) -> torch.Tensor:
     """(rows, seq − 1): log-probability of each labelled token, 0 elsewhere."""
@@ -92,7 +104,7 @@ def log_probs(model: Any, batch: dict[str, Any]) -> torch.Tensor:
 
 
 def add_scoring(model: Any) -> None:
-    """Prepare a bare model, before any adapter: no dropout; log-probabilities without (seq, vocabulary) logits."""
+    """Prepare a bare model, before any adapter: no dropout; log-probabilities without all the logits."""
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
