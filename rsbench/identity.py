@@ -24,8 +24,11 @@ def identity(
     card: cards.TaskCard, found: Found, settings: Settings, plan: Plan, model: Model
 ) -> dict[str, Any]:
     """What makes two runs the same run."""
+    task: dict[str, Any] = {"name": card.name, "version": card.version, "sha256": found.sha256}
+    if plan.dataset.split is not None:  # a task without splits keeps the identity it always had
+        task |= {"split": plan.dataset.split, "trains": plan.dataset.trains}
     return {
-        "task": {"name": card.name, "version": card.version, "sha256": found.sha256},
+        "task": task,
         "prompt": {"variant": settings.prompt, "sha256": digest(plan.template)},
         "data": digest([item.hash for item in plan.dataset]),
         "condition": plan.condition,
@@ -40,7 +43,7 @@ def identity(
 def rebuild_settings(settings: Settings) -> dict[str, Any]:
     """What `rsbench judge` needs to plan the same samples again."""
     data = str(settings.data.resolve()) if settings.data else None
-    fields = ("prompt", "condition", "subset", "limit", "seed", "samples")
+    fields = ("prompt", "condition", "split", "subset", "limit", "seed", "samples")
     return {"data": data, **{name: getattr(settings, name) for name in fields}}
 
 

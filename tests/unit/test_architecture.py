@@ -15,7 +15,7 @@ LAYERS = [
     {"", "types"},  # "" is rsbench/__init__.py: the version
     {"shelves", "stats", "steps", "readings", "images", "prompts", "store"},
     {"cards", "manifest", "estimates", "breaks", "metric_specs", "metrics", "agreement"},
-    {"sources", "data", "gold", "compare", "conditions", "gap"},
+    {"sources", "data", "gold", "leakage", "compare", "conditions", "gap"},
     {"models.base", "models.families", "records"},
     {"models", "limits", "pacing", "budget", "spending"},
     {"judges"},
