@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from rsbench.models.base import ProviderError, Request
+from rsbench.models.base import GenParams, ProviderError, Request
 from rsbench.models.hf_loading import Loaded
 from rsbench.types import Reply, Usage, UserError
 
@@ -83,7 +83,7 @@ def _batch(loaded: Loaded, requests: Sequence[Request], name: str) -> list[Reply
 
     start = time.perf_counter()
     model, tokenizer = loaded.model, loaded.tokenizer
-    inputs = _inputs(loaded, requests).to(model.device)
+    inputs = model_inputs(loaded, requests).to(model.device)
     width = inputs["input_ids"].shape[1]
     prompts = inputs["attention_mask"].sum(dim=1).tolist()
     limits = _limits(model, requests, prompts)
@@ -96,7 +96,7 @@ def _batch(loaded: Loaded, requests: Sequence[Request], name: str) -> list[Reply
             logits_processor=[_KeyedSampler(requests, model.device)],
             stopping_criteria=[_OwnLimit(limits, width)],
         )
-    stops, seconds = _stop_ids(model, tokenizer), time.perf_counter() - start
+    stops, seconds = stop_ids(model, tokenizer), time.perf_counter() - start
     return [
         _reply(row, limit, n_prompt, stops, tokenizer, name, seconds)
         for row, limit, n_prompt in zip(output[:, width:].tolist(), limits, prompts, strict=True)
@@ -134,23 +134,34 @@ class _KeyedSampler:
     """
 
     def __init__(self, requests: Sequence[Request], device: "torch.device") -> None:
-        import torch
 
         self._params = [r.params for r in requests]
-        self._rngs = [torch.Generator(device).manual_seed(int(r.key[:15], 16)) for r in requests]
+        self._rngs = [keyed_rng(r.key, device) for r in requests]
 
     def __call__(self, input_ids: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
         """`scores` (batch, vocabulary) → the same shape."""
         import torch
 
-        rows = []
-        for row, params, rng in zip(scores, self._params, self._rngs, strict=True):
-            if params.temperature:
-                logp = _top_p((row.float() / params.temperature).log_softmax(-1), params.top_p)
-                uniform = torch.rand(row.shape, generator=rng, device=row.device).clamp_min(1e-20)
-                row = logp - (-uniform.log()).log()
-            rows.append(row)
+        rows = [perturbed(*row) for row in zip(scores, self._params, self._rngs, strict=True)]
         return torch.stack(rows).to(scores.dtype if scores.dtype.is_floating_point else torch.float32)
+
+
+def keyed_rng(key: str, device: "torch.device") -> "torch.Generator":
+    """The source of noise of one reply."""
+    import torch
+
+    return torch.Generator(device).manual_seed(int(key[:15], 16))
+
+
+def perturbed(row: "torch.Tensor", params: GenParams, rng: "torch.Generator") -> "torch.Tensor":
+    """Scores `(vocabulary,)` whose argmax is a sample at the temperature and top-p asked for."""
+    import torch
+
+    if not params.temperature:
+        return row
+    logp = _top_p((row.float() / params.temperature).log_softmax(-1), params.top_p)
+    uniform = torch.rand(row.shape, generator=rng, device=row.device).clamp_min(1e-20)
+    return logp - (-uniform.log()).log()
 
 
 def _top_p(logp: "torch.Tensor", top_p: float | None) -> "torch.Tensor":
@@ -162,7 +173,12 @@ def _top_p(logp: "torch.Tensor", top_p: float | None) -> "torch.Tensor":
     return logp.index_fill(-1, index[before >= top_p], float("-inf"))
 
 
-def _inputs(loaded: Loaded, requests: Sequence[Request]) -> Any:
+def model_inputs(loaded: Loaded, requests: Sequence[Request]) -> Any:
+    """The tensors of a batch of prompts, left-padded, as the checkpoint's processor makes them.
+
+    Raises:
+        UserError: images for a checkpoint that reads text only.
+    """
     from PIL import Image
 
     texts, images = [], []
@@ -186,7 +202,8 @@ def _inputs(loaded: Loaded, requests: Sequence[Request]) -> Any:
     return loaded.processor(text=texts, **options)
 
 
-def _stop_ids(model: Any, tokenizer: Any) -> set[int]:
+def stop_ids(model: Any, tokenizer: Any) -> set[int]:
+    """Tokens that end a reply."""
     ids = model.generation_config.eos_token_id
     found = set(ids if isinstance(ids, list) else [ids]) | {tokenizer.eos_token_id}
     return {i for i in found if i is not None}
