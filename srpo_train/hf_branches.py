@@ -147,7 +147,9 @@ class HFBrancher:
         if window and max(lengths) >= window:
             raise UserError(f"a prefix has {max(lengths)} tokens, and the model's window is {window}")
         rows = [
-            _Row(n, keyed_rng(asks[n].key, model.device), min(params.max_tokens, (window or 1 << 30) - length))
+            _Row(
+                n, keyed_rng(asks[n].key, model.device), min(params.max_tokens, (window or 1 << 30) - length)
+            )
             for n, length in zip(places, lengths, strict=True)
         ]
         begin = _gathered if cached else _encoded
@@ -178,9 +180,14 @@ class HFBrancher:
         tokenizer = self.loaded.tokenizer
         # Some tokenizers drop a leading space: decode the branch behind its prefix.
         before, whole = (
-            tokenizer.decode(ids, skip_special_tokens=True) for ids in (ask.prefix_ids, [*ask.prefix_ids, *said])
+            tokenizer.decode(ids, skip_special_tokens=True)
+            for ids in (ask.prefix_ids, [*ask.prefix_ids, *said])
         )
-        text = whole[len(before) :] if whole.startswith(before) else tokenizer.decode(said, skip_special_tokens=True)
+        text = (
+            whole[len(before) :]
+            if whole.startswith(before)
+            else tokenizer.decode(said, skip_special_tokens=True)
+        )
         status = ("ok" if text.strip() else "empty") if ended else "truncated"
         return Sampled(status, tuple(row.ids), text, len(row.ids), sum(row.nats) / len(row.nats))  # type: ignore[arg-type]
 
@@ -224,7 +231,9 @@ def _choose(logits: "torch.Tensor", rows: Sequence[_Row], params: GenParams) -> 
     for row, token in zip(rows, chosen.tolist(), strict=True):
         row.ids.append(token)
     if len(rows[0].ids) <= FIRST_TOKENS:
-        entropy = torch.distributions.Categorical(logits=logits.float() / (params.temperature or 1.0)).entropy()
+        entropy = torch.distributions.Categorical(
+            logits=logits.float() / (params.temperature or 1.0)
+        ).entropy()
         for row, nats in zip(rows, entropy.tolist(), strict=True):
             row.nats.append(nats)
     return chosen
