@@ -17,15 +17,18 @@ from rsbench.runner import judge_identity, judge_name
 from rsbench.settings import Settings
 from rsbench.shelves import Found
 from rsbench.store import RunFolder
-from rsbench.validate import find_validation
+from rsbench.validate import ORACLE, find_validation
 
 
 def identity(
     card: cards.TaskCard, found: Found, settings: Settings, plan: Plan, model: Model
 ) -> dict[str, Any]:
     """What makes two runs the same run."""
+    task: dict[str, Any] = {"name": card.name, "version": card.version, "sha256": found.sha256}
+    if card.closed_world:
+        task["closed_world"] = True
     return {
-        "task": {"name": card.name, "version": card.version, "sha256": found.sha256},
+        "task": task,
         "prompt": {"variant": settings.prompt, "sha256": digest(plan.template)},
         "data": digest([item.hash for item in plan.dataset]),
         "condition": plan.condition,
@@ -63,7 +66,7 @@ def judge_entry(
         "identity": own,
         "same_family": model.family is not None and any(m.family == model.family for m in behind),
         "mock": card.kind == "mock" or any(models.is_mock(m) for m in behind),
-        "validation": find_validation(found.folder, own),
+        "validation": ORACLE if card.kind == "oracle" else find_validation(found.folder, own),
     }
 
 

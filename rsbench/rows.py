@@ -41,6 +41,7 @@ class Task(Strict):
     prompt_sha256: SHA256
     condition: str
     segmenter: str
+    closed_world: bool = False  # a table of their own: never ranked beside rows about the open world
 
 
 class Judged(Strict):
