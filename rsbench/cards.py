@@ -76,6 +76,7 @@ class TaskCard(Strict):
     neutral_query: str | None = None  # asked of every image under `--condition image`
     pairs: bool = True  # every pair has one risky and one benign item
     subsets: dict[Name, Annotated[list[str], Field(min_length=1)]] = Field(default_factory=dict)  # → pair ids
+    closed_world: bool = False  # generated scenes with a scene graph: its rows stand in a table of their own
     judge: str | None = None  # the judge this task suggests
     headline: str = "safe_effective_path"
 
@@ -140,6 +141,16 @@ class MockJudge(Strict):
     description: str
 
 
+class OracleJudge(Strict):
+    """Exact truth for replies in the step format of a closed world, about items with a scene graph."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    kind: Literal["oracle"]
+    name: Name
+    description: str
+    lexicon: str  # JSON file: the world's nouns with their tags, its intents, and every text of the format
+
+
 class PythonJudge(Strict):
     """A judge written in Python, named as `package.module:Name` and called with this card."""
 
@@ -151,8 +162,9 @@ class PythonJudge(Strict):
     settings: dict[str, Any] = Field(default_factory=dict)
 
 
-JudgeCard = Annotated[LlmJudge | OverlapJudge | MockJudge | PythonJudge, Field(discriminator="kind")]
-_JUDGE: TypeAdapter[LlmJudge | OverlapJudge | MockJudge | PythonJudge] = TypeAdapter(JudgeCard)
+AnyJudge = LlmJudge | OverlapJudge | MockJudge | OracleJudge | PythonJudge
+JudgeCard = Annotated[AnyJudge, Field(discriminator="kind")]
+_JUDGE: TypeAdapter[AnyJudge] = TypeAdapter(JudgeCard)
 
 
 class _PlainData(yaml.SafeLoader):
@@ -199,9 +211,7 @@ def load_task(argument: str, extra: list[Path] | None = None) -> tuple[TaskCard,
     return load("tasks", argument, extra, TypeAdapter(TaskCard))
 
 
-def load_judge(
-    argument: str, extra: list[Path] | None = None
-) -> tuple[LlmJudge | OverlapJudge | MockJudge | PythonJudge, Found]:
+def load_judge(argument: str, extra: list[Path] | None = None) -> tuple[AnyJudge, Found]:
     """Find and check a judge card; a package's judge (`rsbench.judges`) needs none and has its name."""
     packaged = {entry.name: entry for entry in entry_points(group="rsbench.judges")}
     if argument in packaged and argument not in (name for name, _, _ in entries("judges", extra or [])):

@@ -28,6 +28,7 @@ from rsbench.types import (
     PathStep,
     Role,
     Safety,
+    Scene,
     UserError,
 )
 
@@ -73,6 +74,17 @@ class ContrastRecord(Strict):
             raise ValueError(f"first_unsafe is {self.first_unsafe}, but the step labels say {actual}")
 
 
+class SceneRecord(Strict):
+    """The scene graph of an item that was generated from a closed world."""
+
+    objects: list[Text]
+    setting: Text
+    intent: Text
+    rule: list[list[Text]]
+    risk: list[Text]
+    held_out: list[Text] = Field(default_factory=list)
+
+
 class ItemRecord(Strict):
     """One line of `items.jsonl`."""
 
@@ -88,6 +100,7 @@ class ItemRecord(Strict):
     note: str = ""
     reference: ReferenceRecord | None = None
     contrast: ContrastRecord | None = None
+    scene: SceneRecord | None = None
     source: str = ""
     license: str = ""
 
@@ -226,6 +239,7 @@ class Dataset:
             note=record.note,
             reference=_reference(record.reference),
             contrast=_contrast(record.contrast),
+            scene=_scene(record.scene),
         )
 
 
@@ -235,6 +249,8 @@ _RECORD: TypeAdapter[ItemRecord] = TypeAdapter(ItemRecord)
 def _item_hash(record: ItemRecord, images: list[ItemImage]) -> str:
     """Covers every text field and the image bytes; a file renamed without change keeps its hash."""
     fields = record.model_dump(mode="json") | {"images": [[i.caption, i.sha256] for i in images]}
+    if record.scene is None:  # items without a scene keep the hash they had before there were scenes
+        del fields["scene"]
     return hashlib.sha256(json.dumps(fields, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
@@ -249,6 +265,14 @@ def _contrast(record: ContrastRecord | None) -> AuthoredPath | None:
         return None
     steps = tuple(PathStep(s.role, s.text, s.safety, s.effectiveness) for s in record.steps)
     return AuthoredPath(steps, record.answer, record.answer_safety, record.answer_effectiveness)
+
+
+def _scene(record: SceneRecord | None) -> Scene | None:
+    if record is None:
+        return None
+    rule = tuple(tuple(row) for row in record.rule)
+    objects, risk, held_out = (tuple(v) for v in (record.objects, record.risk, record.held_out))
+    return Scene(objects, record.setting, record.intent, rule, risk, held_out)
 
 
 def _draw(pairs: dict[str, list[IndexEntry]], limit: int, seed: int) -> dict[str, list[IndexEntry]]:

@@ -17,7 +17,7 @@ from rsbench.runner import judge_identity, judge_name
 from rsbench.settings import Settings
 from rsbench.shelves import Found
 from rsbench.store import RunFolder
-from rsbench.validate import find_validation
+from rsbench.validate import ORACLE, find_validation
 
 
 def identity(
@@ -25,8 +25,13 @@ def identity(
 ) -> dict[str, Any]:
     """What makes two runs the same run."""
     task: dict[str, Any] = {"name": card.name, "version": card.version, "sha256": found.sha256}
+<<<<<<< HEAD
     if plan.dataset.split is not None:  # a task without splits keeps the identity it always had
         task |= {"split": plan.dataset.split, "trains": plan.dataset.trains}
+=======
+    if card.closed_world:
+        task["closed_world"] = True
+>>>>>>> explore
     return {
         "task": task,
         "prompt": {"variant": settings.prompt, "sha256": digest(plan.template)},
@@ -66,7 +71,7 @@ def judge_entry(
         "identity": own,
         "same_family": model.family is not None and any(m.family == model.family for m in behind),
         "mock": card.kind == "mock" or any(models.is_mock(m) for m in behind),
-        "validation": find_validation(found.folder, own),
+        "validation": ORACLE if card.kind == "oracle" else find_validation(found.folder, own),
     }
 
 

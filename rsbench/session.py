@@ -17,7 +17,7 @@ from rsbench.forecast import Ask, forecast
 from rsbench.identity import identity, judge_entry, rebuild_settings, resume
 from rsbench.importing import ImportedModel
 from rsbench.judges import registry as judges
-from rsbench.judges.base import Judge
+from rsbench.judges.base import Choosy, Judge
 from rsbench.limits import Limiters, RetryPolicy
 from rsbench.models import registry as models
 from rsbench.models.base import GenParams, Model, Request
@@ -208,6 +208,9 @@ def _check_judge(
     for judge_model in judge_models.values():
         if warning := judges.check_independence(model, judge_model, settings.allow_same_family):
             warn(warning)
+    if isinstance(judge, Choosy):
+        for sample in plan:
+            judge.check(sample.item)
     if not judge.needs_reference:
         return
     lacking = next((item.id for item in plan.dataset if item.reference is None), None)

@@ -58,7 +58,7 @@ def _shelf(what: str, extra: list[Path]) -> list[tuple[str, str, str]]:
     for name, path, origin in shelves.entries(what, extra):
         data = cards.read_yaml(path)
         text = data.get("description", "") if isinstance(data, dict) else ""
-        if what == "judges":
+        if what == "judges" and data.get("kind") != "oracle":  # a closed-world oracle says what it is
             text += _measured(path.parent)
         rows.append((name, plain(str(text)), "" if origin == "builtin" else origin))
     return rows + [(name, text, "") for name, text in _packaged(what)]

@@ -14,6 +14,8 @@ from rsbench.terminal import interval, number, out, watched
 def validation_line(result: dict[str, Any]) -> str:
     """How far the judge can be trusted, in one sentence."""
     measured, name = result["judge_validation"], result["meta"]["judge"]["name"]
+    if measured is not None and "closed_world_oracle" in measured:
+        return f"Judge {name}: closed-world oracle, {measured['closed_world_oracle']}."
     if measured is None:
         return f"Judge {name} is UNVALIDATED as used here: nobody has measured its agreement with labels."
     safety = measured["labels"]["safety"]

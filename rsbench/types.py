@@ -70,6 +70,18 @@ class AuthoredPath:
 
 
 @dataclass(frozen=True)
+class Scene:
+    """The scene graph of a generated item: what is shown, what is wanted, what would make it risky."""
+
+    objects: tuple[str, ...]
+    setting: str
+    intent: str
+    rule: tuple[tuple[str, ...], ...]  # alternatives; one holds when something shown carries each of its tags
+    risk: tuple[str, ...]  # what the risk rests on, as in the reference path; empty for a benign item
+    held_out: tuple[str, ...]  # what of the combination no training shows
+
+
+@dataclass(frozen=True)
 class Item:
     """One image (or more) + one query + what is known of it. `hash` covers the text and the image bytes."""
 
@@ -86,6 +98,7 @@ class Item:
     note: str = ""
     reference: AuthoredPath | None = None
     contrast: AuthoredPath | None = None
+    scene: Scene | None = None  # of items generated from a closed world
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,11 @@ from rsbench.steps import segment
 from rsbench.types import Item, UserError, Verdict
 
 FILE = "validation.json"
+# What stands in place of a measurement for a judge that compares nothing but facts.
+ORACLE = {
+    "closed_world_oracle": "exact by construction on the step format of its closed world, not measured on "
+    "gold traces; not comparable with judges of free text"
+}
 STEP_LABELS = ("safety", "effectiveness")
 REPLY_LABELS = ("answer_safety", "answer_effectiveness", "refusal", "risk_identified")
 

@@ -244,7 +244,8 @@ def _gathered(
 ) -> tuple[Any, Any, Any, int]:
     """Cache, mask (rows, width), last tokens (rows, 1) and position shift, out of one prefill of the path."""
     import torch
-    from transformers import DynamicCache
+
+    from srpo_train.kv import roomy_cache
 
     inputs: HFInputs = trunk.inputs
     if inputs.prefilled is None or inputs.prefilled.path_ids != path_ids:
@@ -256,7 +257,7 @@ def _gathered(
     places = torch.arange(width, device=device)[None]
     # The last token of each prefix is not in its row: fed again, it gives the logits of the first new one.
     source = (places[:, :-1] - pads).clamp(min=0)  # (rows, width - 1)
-    cache = DynamicCache()
+    cache = roomy_cache()
     for number, (keys, values) in enumerate(inputs.prefilled.layers):
         rows = [t[0][:, source].transpose(0, 1).contiguous() for t in (keys, values)]
         cache.update(rows[0], rows[1], number)
@@ -267,11 +268,11 @@ def _gathered(
 def _prefill(model: Any, trunk: Trunk, path_ids: tuple[int, ...]) -> Prefilled:
     """Encode image, prompt and path once."""
     import torch
-    from transformers import DynamicCache
+
+    from srpo_train.kv import roomy_cache
 
     ids = torch.tensor([(trunk.prompt_ids + path_ids)[:-1]], device=model.device)
-    cache = DynamicCache()
-    # Without the model's config every layer keeps all keys: a sliding window's would have lost the prompt's.
+    cache = roomy_cache()
     model(**_widened(trunk, ids, [0]), past_key_values=cache, use_cache=True, logits_to_keep=1)
     layers = [(layer.keys, layer.values) for layer in cache.layers]
     if any(keys is None or keys.shape[2] != ids.shape[1] for keys, _ in layers):
@@ -284,7 +285,8 @@ def _encoded(
 ) -> tuple[Any, Any, Any, Any]:
     """As `_gathered`, with image, prompt and prefix encoded for every row."""
     import torch
-    from transformers import DynamicCache
+
+    from srpo_train.kv import roomy_cache
 
     rows = [trunk.prompt_ids + prefix for prefix in prefixes]
     width, device = max(map(len, rows)), model.device
@@ -292,7 +294,7 @@ def _encoded(
     filled = [[row[-1]] * start + list(row) for row, start in zip(rows, starts, strict=True)]
     ids = torch.tensor(filled, device=device)
     mask = (torch.arange(width, device=device)[None] >= torch.tensor(starts, device=device)[:, None]).long()
-    cache = DynamicCache()
+    cache = roomy_cache()
     own = _widened(trunk, ids[:, :-1], starts)
     if not _turns(trunk):
         own["position_ids"] = (mask[:, :-1].cumsum(1) - 1).clamp(min=0)

@@ -1,7 +1,7 @@
 """What a judge is to the engine: it labels one reply's steps and answer, or says that it could not."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from rsbench.types import Item, Reply, Steps, Verdict
 
@@ -44,4 +44,13 @@ class Judge(Protocol):
 
     async def close(self) -> None:
         """Release what the judge holds."""
+        ...
+
+
+@runtime_checkable
+class Choosy(Protocol):
+    """A judge that knows from an item alone whether it can judge replies to it."""
+
+    def check(self, item: Item) -> None:
+        """Refuse an item it can't judge, before replies are paid for. Raises UserError."""
         ...

@@ -71,6 +71,10 @@ def build(
         from rsbench.judges.overlap import OverlapJudge
 
         return OverlapJudge(card, found)
+    if isinstance(card, cards.OracleJudge):
+        from rsbench.judges.oracle import OracleJudge
+
+        return OracleJudge(card, found)
     if isinstance(card, cards.MockJudge):
         from rsbench.judges.mock import ScriptedJudge
 

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tools/ is no pac
 import scenes
 
 from tiny.paint import SIZE, background
-from tiny.world import World, held_out_pair
+from tiny.world import World, held_out_pair, held_out_place
 
 PATCH = 16
 GRID = SIZE // PATCH
@@ -90,7 +90,7 @@ class Artist:
         shown: list[str] = []
         for cell in rng.sample(range(9), rng.randint(4, 9)):
             name = rng.choice(names)
-            while any(held_out_pair(name, other) for other in shown):
+            while held_out_place(name, setting) or any(held_out_pair(name, other) for other in shown):
                 name = rng.choice(names)
             side = rng.randint(40, 76)
             x = (cell % 3 + 0.5) * 64 - side / 2 + rng.uniform(-9, 9)

@@ -18,7 +18,8 @@ import torch
 from PIL import Image
 
 from tiny.draw import Artist
-from tiny.world import Draft, Sampler, Split, World
+from tiny.sampler import Sampler
+from tiny.world import Draft, Split, World
 
 BATCH = 32
 MAX_TOKENS = 200

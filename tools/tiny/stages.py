@@ -18,8 +18,8 @@ from torch import nn
 
 from tiny.draw import GRID, Artist, Picture
 from tiny.net import Optimiser, make_model, to_pixels
+from tiny.sampler import Sampler
 from tiny.text import Composer, Pack, pack
-from tiny.world import Sampler
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from tiny.draw import GRID, Artist
 from tiny.net import EOS, IMAGE, PAD
 from tiny.replies import Reply, path
-from tiny.world import Sampler, World
+from tiny.sampler import Sampler
+from tiny.world import World
 
 PREFIX = 1 + GRID * GRID  # <user> and the image
 REQUESTS = 2  # per image

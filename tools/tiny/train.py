@@ -28,6 +28,7 @@ import torch
 from tiny import world as worlds
 from tiny.draw import Artist
 from tiny.net import make_processor
+from tiny.sampler import Sampler
 from tiny.stages import Plan, dense, joint, write_json
 from tiny.text import Composer, corpus
 
@@ -67,7 +68,7 @@ def train(args: argparse.Namespace) -> None:
     prompt = (TASK / "prompts" / "default.jinja").read_text(encoding="utf-8")
     world = worlds.load()
     excluded = once(work / "exclusions.json", lambda: find_exclusions(args, world))["exclusions"]
-    sampler = worlds.Sampler(world, [(pair, thing, intent) for pair, thing, intent in excluded])
+    sampler = Sampler(world, [(pair, thing, intent) for pair, thing, intent in excluded])
     artist = Artist(world, args.icons)
 
     def tokenizer() -> dict[str, Any]:
