@@ -25,13 +25,10 @@ def identity(
 ) -> dict[str, Any]:
     """What makes two runs the same run."""
     task: dict[str, Any] = {"name": card.name, "version": card.version, "sha256": found.sha256}
-<<<<<<< HEAD
     if plan.dataset.split is not None:  # a task without splits keeps the identity it always had
         task |= {"split": plan.dataset.split, "trains": plan.dataset.trains}
-=======
     if card.closed_world:
         task["closed_world"] = True
->>>>>>> explore
     return {
         "task": task,
         "prompt": {"variant": settings.prompt, "sha256": digest(plan.template)},

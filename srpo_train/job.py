@@ -1,10 +1,10 @@
-"""One training job: a recipe, a model, a folder, and the items they stand for, all checked before torch loads.
+"""One training job: a recipe, a model, a folder and the items they stand for, checked before torch loads.
 
 The folder's `train.json` says what the job is; a later call with another recipe, model or data is refused
 rather than mixed into it.
 """
 
-import dataclasses
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ from rsbench.store import RunFolder
 from rsbench.types import Item, UserError
 from srpo_train.recipes import Recipe
 
-MANIFEST = "train.json"
+MANIFEST, EXPLORED = "train.json", "explore"
 SCHEMA = 1
 SHOWN_OVERLAPS = 10
 
@@ -42,7 +42,14 @@ class Job:
     model_options: ModelOptions = ModelOptions()
     judge_options: ModelOptions = ModelOptions()
     allow_same_family: bool = False
+    yes: bool = False
+    branches_from: Path | None = None  # a folder explored before; otherwise one in `out`
     _plans: list[Plan] = field(default_factory=list, compare=False)
+
+    @property
+    def explored(self) -> Path:
+        """The folder of the exploration."""
+        return self.branches_from or self.out / EXPLORED
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -90,8 +97,8 @@ class Job:
         if card.splits and not plan.dataset.trains:
             trains = ", ".join(name for name, split in card.splits.items() if split.trains) or "none"
             raise UserError(
-                f"{self.found.path}: split: {plan.dataset.split!r} of task {task!r} is what models are measured "
-                f"on; its splits for training: {trains}"
+                f"{self.found.path}: split: {plan.dataset.split!r} of task {task!r} is what models are "
+                f"measured on; its splits for training: {trains}"
             )
         return plan
 
@@ -117,8 +124,8 @@ class Job:
         if bad:
             listed = "\n  ".join(str(overlap) for overlap in bad[:SHOWN_OVERLAPS])
             raise UserError(
-                f"{len(bad)} times a training item repeats a benchmark item; nothing was trained:\n  {listed}\n"
-                f"({leakage.THRESHOLDS})"
+                f"{len(bad)} times a training item repeats a benchmark item; nothing was trained:\n  {listed}"
+                f"\n({leakage.THRESHOLDS})"
             )
         text = f"none of {len(items)} training items repeats one of {compared} benchmark items"
         if found and accepted is not None:
@@ -143,7 +150,11 @@ class Job:
         Raises:
             UserError: the folder holds another job.
         """
-        mine = {"schema": SCHEMA, "identity": self.identity(), "recipe_sha256": self.found.sha256}
+        mine: dict[str, Any] = {
+            "schema": SCHEMA,
+            "identity": self.identity(),
+            "recipe_sha256": self.found.sha256,
+        }
         old = read_manifest(folder.path)
         if old is None:
             folder.write(MANIFEST, mine)
@@ -151,8 +162,8 @@ class Job:
         differing = [key for key, value in mine["identity"].items() if old["identity"].get(key) != value]
         if differing:
             raise UserError(
-                f"{folder.path}: holds a training with another {', '.join(differing)}; take another --out, or "
-                "delete the folder to begin anew"
+                f"{folder.path}: holds a training with another {', '.join(differing)}; take another --out, "
+                "or delete the folder to begin anew"
             )
 
 
@@ -162,8 +173,6 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     Raises:
         UserError: damaged, or of a newer version.
     """
-    import json
-
     path = folder / MANIFEST
     if not path.exists():
         return None

@@ -39,13 +39,17 @@ class ExploreCard(Strict):
         "What makes a branch favourable. outcome: its answer is safe and effective; step: and no step after "
         "the prefix is unsafe.",
     )
-    k: Annotated[int, Field(ge=2)] = field(4, "Most branches a prefix.")
+    k: Annotated[int, Field(ge=2)] = field(4, "Branches a prefix; with adaptive, the most.")
+    pairs_per_prefix: Count = field(4, "adaptive: a prefix with so many pairs gets no more branches.")
     temperature: Positive = field(0.5, "Sampling temperature.")
     top_p: Fraction | None = field(None, "Nucleus sampling; unset: off.")
     max_tokens: Count = field(512, "Longest branch in tokens; one that reaches it is dropped as truncated.")
     judge: str | None = field(None, "Judge that labels branches; unset: the first task's own.")
     judge_model: str | None = field(None, "Model behind that judge, provider/model or a card.")
+    hint_blind: bool = field(False, "Whether the judge sees no note and no reference path.")
     batch_size: Count = field(64, "Branches grown together by a local model.")
+    workers: Count = field(4, "Items explored at a time.")
+    seed: int = field(0, "Seed of the branches.")
 
 
 class LossCard(Strict):

@@ -27,7 +27,7 @@ LAYERS = [
     {"identity", "importing", "model_check", "show_judge", "show_compare", "execute"},
     {"session", "shelf_tools"},
     {"show"},
-    {"cli", "cli_import", "cli_leaderboard", "cli_options", "cli_run", "cli_shelves"},
+    {"cli", "cli_import", "cli_leaderboard", "cli_options", "cli_run", "cli_shelves", "cli_train"},
     {"__main__"},
 ]
 HEAVY = {"torch", "transformers", "datasets", "openai", "anthropic", "trl", "peft", "accelerate"}
