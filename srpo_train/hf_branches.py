@@ -1,8 +1,7 @@
-"""Branches from a local checkpoint: image, prompt and path are encoded once, all branches grow in one batch.
+"""Branches from a local checkpoint: image, prompt and path are encoded once, all branches grow in a batch.
 
-Each branch's first tokens see the cached keys and values of its own prefix, gathered into left-padded rows. The
-loop is ours rather than `generate`'s, so that finished rows leave the batch at once; and not `generate_batch`,
-which drops the image of vision models without a word.
+The loop is ours rather than `generate`'s, so that finished rows leave the batch at once; and it is not
+`generate_batch`, which drops the image of vision models without a word.
 """
 
 import asyncio
@@ -10,33 +9,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rsbench.models.base import GenParams, Message, Request
+from rsbench.models.base import GenParams
 from rsbench.models.hf_batching import keyed_rng, model_inputs, perturbed, stop_ids
 from rsbench.models.hf_loading import Loaded
 from rsbench.plan import Sample
 from rsbench.types import UserError
 from srpo_train.brancher import FIRST_TOKENS, Ask, Sampled, Trunk
 from srpo_train.paths import token_path
+from srpo_train.prefill import HFInputs, Start, encoded, gathered, turns
 
 if TYPE_CHECKING:
     import torch
-
-
-@dataclass
-class Prefilled:
-    """Keys and values of prompt + `path_ids[:-1]`; kept between the rounds of one item."""
-
-    path_ids: tuple[int, ...]
-    layers: list[tuple["torch.Tensor", "torch.Tensor"]]  # keys, values (1, heads, length, width)
-    shift: int  # position of a token less its index: not 0 where an image has fewer positions than tokens
-
-
-@dataclass
-class HFInputs:
-    """The processor's tensors for one prompt, and what was computed from them last."""
-
-    tensors: dict[str, Any]
-    prefilled: Prefilled | None = None
 
 
 @dataclass
@@ -96,7 +79,7 @@ class HFBrancher:
     def branches(
         self, trunk: Trunk, asks: Sequence[Ask], params: GenParams, cached: bool = True
     ) -> list[Sampled]:
-        """As `sample`; `cached` off encodes image, prompt and prefix anew for every branch (for comparison)."""
+        """As `sample`; `cached` off encodes image, prompt and prefix for every branch, for comparison."""
         import torch
 
         done: dict[int, Sampled] = {}
@@ -121,7 +104,7 @@ class HFBrancher:
         import torch
 
         try:
-            return self._grow(trunk, path_ids, asks, places, params, cached)
+            return self._batch(trunk, path_ids, asks, places, params, cached)
         except torch.OutOfMemoryError:
             if len(places) == 1:
                 raise
@@ -130,7 +113,7 @@ class HFBrancher:
         first = self._chunk(trunk, path_ids, asks, places[:half], params, cached)
         return first | self._chunk(trunk, path_ids, asks, places[half:], params, cached)
 
-    def _grow(
+    def _batch(
         self,
         trunk: Trunk,
         path_ids: tuple[int, ...],
@@ -139,7 +122,6 @@ class HFBrancher:
         params: GenParams,
         cached: bool,
     ) -> dict[int, Sampled]:
-        import torch
 
         model = self.loaded.model
         window = getattr(model.config.get_text_config(), "max_position_embeddings", None)
@@ -152,27 +134,11 @@ class HFBrancher:
             )
             for n, length in zip(places, lengths, strict=True)
         ]
-        begin = _gathered if cached else _encoded
-        cache, mask, last, shift = begin(model, trunk, path_ids, [asks[n].prefix_ids for n in places])
+        prefixes = [asks[n].prefix_ids for n in places]
+        start = gathered(model, trunk, path_ids, prefixes) if cached else encoded(model, trunk, prefixes)
         stops = stop_ids(model, self.loaded.tokenizer)
-        position = torch.tensor(lengths, device=model.device) - 1 + shift
-        live, finished = rows, {}
-        while live:
-            logits = _step(model, cache, mask, last, position, _turns(trunk))
-            chosen = _choose(logits, live, params)
-            kept = [n for n, row in enumerate(live) if row.ids[-1] not in stops and len(row.ids) < row.limit]
-            if len(kept) < len(live):
-                gone = set(range(len(live))) - set(kept)
-                finished |= {live[n].place: self._sampled(live[n], asks[live[n].place], stops) for n in gone}
-                live = [live[n] for n in kept]
-                if not live:
-                    break
-                at = torch.tensor(kept, device=model.device)
-                cache.batch_select_indices(at)
-                chosen, mask, position = chosen[at], mask[at], position[at]
-            last, position = chosen[:, None], position + 1
-            mask = torch.cat([mask, mask.new_ones(len(live), 1)], 1)
-        return finished
+        _grow(model, start, rows, lengths, stops, params, turns(trunk))
+        return {row.place: self._sampled(row, asks[row.place], stops) for row in rows}
 
     def _sampled(self, row: _Row, ask: Ask, stops: set[int]) -> Sampled:
         ended = row.ids[-1] in stops
@@ -209,10 +175,38 @@ def _by_path(reference: tuple[int, ...], asks: Sequence[Ask]) -> list[tuple[tupl
     return [(path, sorted(places)) for path, places in paths if places]
 
 
-def _step(model: Any, cache: Any, mask: Any, last: Any, position: Any, turns: bool) -> "torch.Tensor":
+def _grow(
+    model: Any,
+    start: Start,
+    rows: Sequence[_Row],
+    lengths: Sequence[int],
+    stops: set[int],
+    params: GenParams,
+    threefold: bool,
+) -> None:
+    """Add tokens to the rows until each has ended; `lengths`: tokens of prompt and prefix of each."""
+    import torch
+
+    cache, mask, last = start.cache, start.mask, start.last
+    position = torch.tensor(lengths, device=model.device) - 1 + start.shift  # (rows,)
+    live = list(rows)
+    while live:
+        logits = _step(model, cache, mask, last, position, threefold)
+        chosen = _choose(logits, live, params)
+        kept = [n for n, row in enumerate(live) if row.ids[-1] not in stops and len(row.ids) < row.limit]
+        if len(kept) < len(live):
+            live = [live[n] for n in kept]
+            at = torch.tensor(kept, dtype=torch.long, device=model.device)
+            cache.batch_select_indices(at)
+            chosen, mask, position = chosen[at], mask[at], position[at]
+        last, position = chosen[:, None], position + 1
+        mask = torch.cat([mask, mask.new_ones(len(live), 1)], 1)
+
+
+def _step(model: Any, cache: Any, mask: Any, last: Any, position: Any, threefold: bool) -> "torch.Tensor":
     """Feed one token a row, `last` (rows, 1); returns the next token's logits (rows, vocabulary)."""
     place = position[:, None]
-    if turns:
+    if threefold:
         place = place.expand(3, -1, -1)  # time, height and width are one in text
     done = model(
         input_ids=last, attention_mask=mask, position_ids=place, past_key_values=cache, use_cache=True
@@ -231,102 +225,8 @@ def _choose(logits: "torch.Tensor", rows: Sequence[_Row], params: GenParams) -> 
     for row, token in zip(rows, chosen.tolist(), strict=True):
         row.ids.append(token)
     if len(rows[0].ids) <= FIRST_TOKENS:
-        entropy = torch.distributions.Categorical(
-            logits=logits.float() / (params.temperature or 1.0)
-        ).entropy()
+        logp = (logits.float() / (params.temperature or 1.0)).log_softmax(-1)
+        entropy = torch.special.entr(logp.exp()).sum(-1)
         for row, nats in zip(rows, entropy.tolist(), strict=True):
             row.nats.append(nats)
     return chosen
-
-
-def _gathered(
-    model: Any, trunk: Trunk, path_ids: tuple[int, ...], prefixes: Sequence[tuple[int, ...]]
-) -> tuple[Any, Any, Any, int]:
-    """Cache, mask (rows, width), last tokens (rows, 1) and position shift, out of one prefill of the path."""
-    import torch
-
-    from srpo_train.kv import roomy_cache
-
-    inputs: HFInputs = trunk.inputs
-    if inputs.prefilled is None or inputs.prefilled.path_ids != path_ids:
-        inputs.prefilled = _prefill(model, trunk, path_ids)
-    whole = trunk.prompt_ids + path_ids
-    lengths = [len(trunk.prompt_ids) + len(prefix) for prefix in prefixes]
-    width, device = max(lengths), model.device
-    pads = width - torch.tensor(lengths, device=device)[:, None]  # (rows, 1)
-    places = torch.arange(width, device=device)[None]
-    # The last token of each prefix is not in its row: fed again, it gives the logits of the first new one.
-    source = (places[:, :-1] - pads).clamp(min=0)  # (rows, width - 1)
-    cache = roomy_cache()
-    for number, (keys, values) in enumerate(inputs.prefilled.layers):
-        rows = [t[0][:, source].transpose(0, 1).contiguous() for t in (keys, values)]
-        cache.update(rows[0], rows[1], number)
-    last = torch.tensor([[whole[length - 1]] for length in lengths], device=device)
-    return cache, (places >= pads).long(), last, inputs.prefilled.shift
-
-
-def _prefill(model: Any, trunk: Trunk, path_ids: tuple[int, ...]) -> Prefilled:
-    """Encode image, prompt and path once."""
-    import torch
-
-    from srpo_train.kv import roomy_cache
-
-    ids = torch.tensor([(trunk.prompt_ids + path_ids)[:-1]], device=model.device)
-    cache = roomy_cache()
-    model(**_widened(trunk, ids, [0]), past_key_values=cache, use_cache=True, logits_to_keep=1)
-    layers = [(layer.keys, layer.values) for layer in cache.layers]
-    if any(keys is None or keys.shape[2] != ids.shape[1] for keys, _ in layers):
-        raise UserError(f"{type(model).__name__} keeps no key and value a token; explore it behind a server")
-    return Prefilled(path_ids, layers, int(_shift(model, trunk)))
-
-
-def _encoded(
-    model: Any, trunk: Trunk, path_ids: tuple[int, ...], prefixes: Sequence[tuple[int, ...]]
-) -> tuple[Any, Any, Any, Any]:
-    """As `_gathered`, with image, prompt and prefix encoded for every row."""
-    import torch
-
-    from srpo_train.kv import roomy_cache
-
-    rows = [trunk.prompt_ids + prefix for prefix in prefixes]
-    width, device = max(map(len, rows)), model.device
-    starts = [width - len(row) for row in rows]
-    filled = [[row[-1]] * start + list(row) for row, start in zip(rows, starts, strict=True)]
-    ids = torch.tensor(filled, device=device)
-    mask = (torch.arange(width, device=device)[None] >= torch.tensor(starts, device=device)[:, None]).long()
-    cache = roomy_cache()
-    own = _widened(trunk, ids[:, :-1], starts)
-    if not _turns(trunk):
-        own["position_ids"] = (mask[:, :-1].cumsum(1) - 1).clamp(min=0)
-    model(**own, attention_mask=mask[:, :-1], past_key_values=cache, use_cache=True, logits_to_keep=1)
-    return cache, mask, ids[:, -1:], _shift(model, trunk)
-
-
-def _widened(trunk: Trunk, ids: "torch.Tensor", starts: Sequence[int]) -> dict[str, Any]:
-    """The prompt's tensors for `ids` (rows, width): images once a row, token types where the prompt starts."""
-    import torch
-
-    tensors: dict[str, Any] = {}
-    prompt = trunk.inputs.tensors["input_ids"].shape
-    for name, tensor in trunk.inputs.tensors.items():
-        if tensor.shape != prompt:
-            tensors[name] = torch.cat([tensor] * len(ids))
-            continue
-        tensors[name] = tensor.new_zeros(ids.shape)
-        for row, start in zip(tensors[name], starts, strict=True):
-            types = tensor[0, : ids.shape[1] - start]
-            row[start : start + len(types)] = types
-    return tensors | {"input_ids": ids}
-
-
-def _turns(trunk: Trunk) -> bool:
-    """Whether the prompt has images to which the model gives positions of their own (Qwen-VL's kind)."""
-    return "image_grid_thw" in trunk.inputs.tensors
-
-
-def _shift(model: Any, trunk: Trunk) -> Any:
-    """How far the positions of text behind the images lie from its token indexes; (rows,) or 0."""
-    if not _turns(trunk):
-        return 0
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return inner.model.rope_deltas.flatten().clone()

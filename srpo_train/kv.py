@@ -1,7 +1,7 @@
-"""A key-value cache with room to grow: a new token is written into place instead of copying all that was there.
+"""A key-value cache with room to grow: a new token is written into place, and nothing else is copied.
 
-`DynamicCache` joins tensors at every token, which was 40 % of the time of exploration on a CPU. Imports
-transformers at the top, because it is itself imported on use.
+`DynamicCache` joins whole tensors at every token, which was 40 % of the time of exploration on a CPU.
+Imports transformers at the top, because it is itself imported on use.
 """
 
 from typing import Any

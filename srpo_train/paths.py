@@ -13,11 +13,12 @@ from rsbench.types import AuthoredPath, UserError
 
 @dataclass(frozen=True)
 class TokenPath:
-    """`ids[: cuts[k]]` are the first k steps, for k from 0 to the number of steps; the answer follows."""
+    """The first k steps are `ids[: cuts[k]]`, and of `text` what is before `starts[k]`."""
 
     text: str
     ids: tuple[int, ...]
     cuts: tuple[int, ...]
+    starts: tuple[int, ...]
 
     @property
     def n_steps(self) -> int:
@@ -53,4 +54,4 @@ def token_path(path: AuthoredPath, tokenizer: Any, where: str) -> TokenPath:
         if cut < len(ends) and encoded["offset_mapping"][cut][0] < start:
             near = text[max(0, start - 20) : start + 10]
             raise UserError(f"{where}: a token reaches over the end of a step, near {near!r}")
-    return TokenPath(text, tuple(encoded["input_ids"]), cuts)
+    return TokenPath(text, tuple(encoded["input_ids"]), cuts, starts)
