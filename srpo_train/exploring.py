@@ -7,12 +7,14 @@ from rsbench.judges.base import Judge
 from rsbench.plan import Sample
 from rsbench.types import UserError
 from srpo_train.brancher import Brancher
-from srpo_train.explore import Exploration, Progress, explore
+from srpo_train.exploration import Exploration
+from srpo_train.explore import Progress, explore
 from srpo_train.gathering import samples_of
 from srpo_train.hf_branches import HFBrancher
 from srpo_train.job import Job, world_size
 from srpo_train.judging import judge_for
 from srpo_train.recipes import BranchRecipe, ExploreCard, PreferenceRecipe
+from srpo_train.yields import Yield
 
 
 def explore_for(job: Job) -> None:
@@ -37,7 +39,7 @@ def explore_card(job: Job) -> ExploreCard:
 def settings_of(card: ExploreCard) -> Exploration:
     """As the explorer takes them."""
     shared = ("sampler", "k", "pairs_per_prefix", "branch_label", "temperature", "top_p", "max_tokens")
-    values = {name: getattr(card, name) for name in (*shared, "seed", "workers")}
+    values = {name: getattr(card, name) for name in (*shared, "first", "min_chance", "seed", "workers")}
     return Exploration(**values, hints=not card.hint_blind)
 
 
@@ -58,7 +60,24 @@ async def _explore(job: Job, card: ExploreCard, judge: Judge) -> None:
     finally:
         await brancher.close()
         await judge.close()
-    job.say(f"explored: {found}")
+    job.say(summary(found))
+
+
+def summary(found: Yield) -> str:
+    """An exploration's yield in a line."""
+    rates = [
+        f"{rate:.2f} a {unit}"
+        for rate, unit in (
+            (found.per_1000_tokens, "1,000 generated tokens"),
+            (found.per_judge_call, "judge call"),
+        )
+        if rate is not None
+    ]
+    dropped = sum(found.dropped.values())
+    return (
+        f"explored: {found.items} items, {found.branches} branches ({dropped} without a label), {found.pairs} "
+        f"pairs, {found.generated_tokens:,} tokens, {found.judge_calls:,} judge calls; pairs: {', '.join(rates)}"
+    )
 
 
 def _samples(job: Job) -> Iterator[Sample]:
