@@ -136,7 +136,7 @@ def _open(job: Job) -> tuple[Any, Sizes]:
 
 def _adapter(model: Any, lora: LoraCard) -> int:
     """Weights of an adapter: r · (in + out) of each layer that gets one."""
-    from srpo_train.optimise import adapter_layers
+    from srpo_train.training import adapter_layers
 
     modules = dict(model.named_modules())
     found = [modules[name] for name in adapter_layers(model, lora)]

@@ -75,8 +75,9 @@ def summary(found: Yield) -> str:
     ]
     dropped = sum(found.dropped.values())
     return (
-        f"explored: {found.items} items, {found.branches} branches ({dropped} without a label), {found.pairs} "
-        f"pairs, {found.generated_tokens:,} tokens, {found.judge_calls:,} judge calls; pairs: {', '.join(rates)}"
+        f"explored: {found.items} items, {found.branches} branches ({dropped} without a label), "
+        f"{found.pairs} pairs, {found.generated_tokens:,} tokens, {found.judge_calls:,} judge calls; "
+        f"pairs: {', '.join(rates)}"
     )
 
 

@@ -17,6 +17,7 @@ from rsbench.show import run_and_show
 from rsbench.store import RunFolder
 from rsbench.types import UserError
 from srpo_train.job import Job, rank
+from srpo_train.judging import check_judge
 from srpo_train.model_card import is_finished
 from srpo_train.recipes import KINDS, Recipe, load_recipe, named
 
@@ -38,8 +39,10 @@ def train(
     """
     card, found = load_recipe(recipe, shelves)
     job = make(card, found)
-    leak = job.check_leakage()
+    job.items  # noqa: B018 - unreadable data is found here
+    check_judge(job, stages)
     run_judges = {task: _run_judge(job, task) for task in card.run.tasks} if "run" in stages else {}
+    leak = job.check_leakage()
     if dry_run:
         job.say(named("srpo_train.estimate:text")(job, stages))
         return True
