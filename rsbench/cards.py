@@ -53,6 +53,13 @@ class Data(Strict):
             )
 
 
+class Split(Strict):
+    """One file of a task's items."""
+
+    file: str
+    trains: bool = False  # for training: run only when named, and never a row
+
+
 class TaskCard(Strict):
     """`task.yaml`."""
 
@@ -63,6 +70,7 @@ class TaskCard(Strict):
     description: str
     license: str
     data: Data
+    splits: dict[Name, Split] = Field(default_factory=dict)  # with these, data.file is the default one's file
     prompts: dict[Name, str]  # variant → template file; `default` is required
     categories: list[str] | None = None  # None: any
     neutral_query: str | None = None  # asked of every image under `--condition image`
@@ -73,9 +81,32 @@ class TaskCard(Strict):
     headline: str = "safe_effective_path"
 
     def model_post_init(self, context: object) -> None:
-        """The default prompt must be there."""
+        """The default prompt must be there, and of the splits one that doesn't train."""
         if "default" not in self.prompts:
             raise ValueError("prompts needs the key 'default'")
+        if self.splits and self.default_split is None:
+            raise ValueError("data.file must be the file of exactly one split, one without `trains: true`")
+
+    @property
+    def default_split(self) -> str | None:
+        """The split that is run when none is named; None for a task without splits."""
+        default = [n for n, s in self.splits.items() if s.file == self.data.file and not s.trains]
+        return default[0] if len(default) == 1 else None
+
+    def split(self, name: str | None) -> tuple[str | None, bool, Data]:
+        """The split of that name (or the default one), whether it is for training, and where its items are.
+
+        Raises:
+            UserError: the task has no such split.
+        """
+        chosen = name or self.default_split
+        if chosen is None:
+            return None, False, self.data
+        if chosen not in self.splits:
+            known = ", ".join(self.splits) or "none"
+            raise UserError(f"--split {chosen!r}: task {self.name!r} has no such split. Its splits: {known}")
+        split = self.splits[chosen]
+        return chosen, split.trains, self.data.model_copy(update={"file": split.file})
 
 
 class LlmJudge(Strict):

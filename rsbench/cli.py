@@ -27,6 +27,7 @@ from rsbench.cli_options import (
 from rsbench.cli_run import COMPLETE, INCOMPLETE
 from rsbench.cli_run import app as runs
 from rsbench.cli_shelves import check, list_, new
+from rsbench.cli_train import train
 from rsbench.types import UserError
 
 app = typer.Typer(
@@ -127,6 +128,7 @@ app.command("list")(list_)
 app.command()(check)
 app.command()(new)
 app.command("import")(import_)
+app.command()(train)
 app.add_typer(leaderboard, name="leaderboard")
 
 

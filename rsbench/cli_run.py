@@ -62,6 +62,9 @@ def run(
             help="At most so many items: whole twin pairs, spread over the categories, drawn by --seed.",
         ),
     ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="A split named in the task card; one for training never makes a row.")
+    ] = None,
     subset: Annotated[str | None, typer.Option(help="A subset named in the task card, e.g. demo.")] = None,
     prompt: Annotated[
         str, typer.Option(help="Prompt variant of the task card; never mixed in one table.")

@@ -116,10 +116,13 @@ class IndexEntry:
 
 
 class Dataset:
-    """The items of one task, in file order. Iterating reads the source anew."""
+    """The items of one task, or of one of its splits, in file order. Iterating reads the source anew."""
 
-    def __init__(self, card: TaskCard, card_folder: Path, data_folder: Path | None = None) -> None:
+    def __init__(
+        self, card: TaskCard, card_folder: Path, data_folder: Path | None = None, split: str | None = None
+    ) -> None:
         self.card = card
+        self.split, self.trains, self._data = card.split(split)
         hub = cache_folder(card.data) if card.data.hub and data_folder is None else None
         self.folder = (data_folder or hub or card_folder).resolve()
         self._local = data_folder is not None
@@ -131,7 +134,7 @@ class Dataset:
         return len(self.index)
 
     def __iter__(self) -> Iterator[Item]:
-        for where, row in rows(self.card.data, self.folder, self._local):
+        for where, row in rows(self._data, self.folder, self._local):
             record = self._record(where, row)
             if self._selected is None or record.id in self._selected:
                 yield self._item(where, record)
@@ -170,7 +173,7 @@ class Dataset:
         seen: dict[str, str] = {}
         kinds: dict[str, list[str]] = {}
         places: dict[str, str] = {}
-        for where, row in rows(self.card.data, self.folder, self._local):
+        for where, row in rows(self._data, self.folder, self._local):
             item = self._record(where, row)
             if item.id in seen:
                 raise UserError(f"{where}: id {item.id!r} is already used at {seen[item.id]}")
@@ -201,7 +204,7 @@ class Dataset:
         return self._hashes[path]
 
     def _record(self, where: str, row: Mapping[str, Any]) -> ItemRecord:
-        return validated(_RECORD, mapped(self.card.data, row, where), where)
+        return validated(_RECORD, mapped(self._data, row, where), where)
 
     def _places(self, where: str, record: ItemRecord) -> list[Path]:
         """Where an item's images lie; none may be missing or outside the data's folder."""

@@ -25,6 +25,8 @@ def identity(
 ) -> dict[str, Any]:
     """What makes two runs the same run."""
     task: dict[str, Any] = {"name": card.name, "version": card.version, "sha256": found.sha256}
+    if plan.dataset.split is not None:  # a task without splits keeps the identity it always had
+        task |= {"split": plan.dataset.split, "trains": plan.dataset.trains}
     if card.closed_world:
         task["closed_world"] = True
     return {
@@ -43,7 +45,7 @@ def identity(
 def rebuild_settings(settings: Settings) -> dict[str, Any]:
     """What `rsbench judge` needs to plan the same samples again."""
     data = str(settings.data.resolve()) if settings.data else None
-    fields = ("prompt", "condition", "subset", "limit", "seed", "samples")
+    fields = ("prompt", "condition", "split", "subset", "limit", "seed", "samples")
     return {"data": data, **{name: getattr(settings, name) for name in fields}}
 
 

@@ -41,6 +41,8 @@ class Task(Strict):
     prompt_sha256: SHA256
     condition: str
     segmenter: str
+    split: str | None = None  # of a task with splits; never one that trains
+    trains: Literal[False] = False
     closed_world: bool = False  # a table of their own: never ranked beside rows about the open world
 
 
@@ -114,6 +116,8 @@ def make_row(folder: RunFolder, judge: str | None, out: Path, sealed: bool = Fal
         UserError: the run is incomplete, scripted, or a row of that name exists with other content.
     """
     manifest = folder.manifest()
+    if (task := manifest["identity"]["task"]).get("trains"):
+        raise UserError(f"{folder.path}: split {task['split']!r} is for training, so its runs make no row")
     name = pick_judge(manifest, judge)
     result = compute(folder, name)
     if result["meta"]["mock"]:
@@ -122,7 +126,8 @@ def make_row(folder: RunFolder, judge: str | None, out: Path, sealed: bool = Fal
         lost = f"{result['mendable_share']:.1%} of its samples ended as error, unparsed or missing"
         raise UserError(f"{folder.path}: the run is incomplete ({lost}); resume it first")
     identity, used = manifest["identity"], manifest["judges"][name]
-    stem = "-".join(slug(part) for part in (identity["model"]["name"], identity["task"]["name"], name))
+    which = [task["split"]] if "split" in task else []
+    stem = "-".join(map(slug, (identity["model"]["name"], task["name"], *which, name)))
     labels = "".join(
         json.dumps(line, ensure_ascii=False) + "\n" for line in _label_lines(outcomes(folder, name))
     )

@@ -55,6 +55,8 @@ def run(
     choice = judges.choose(settings.judge, settings.judge_model, settings.model, card.judge)
     model = imported or models.build(settings.model, settings.model_options)
     plan = make_plan(card, found, settings, model.identity())
+    if plan.dataset.trains:
+        warn(f"split {plan.dataset.split!r} is for training: no benchmark result, and it can't become a row")
     records = imported.records(plan) if imported else []
     engine, tally = _engine(settings, watch, len(plan))
     engine.keep_pace(model, carded)
@@ -107,6 +109,7 @@ def judge_again(
             task=stored["cards"]["task"]["path"],
             data=Path(old["data"]) if old["data"] else None,
             **{key: old[key] for key in ("prompt", "subset", "limit", "seed", "samples")},
+            split=old.get("split"),
             params=GenParams(**stored["identity"]["parameters"]),
             condition=stored["identity"]["condition"],
         )

@@ -28,6 +28,7 @@ class Settings:
     data: Path | None = None
     prompt: str = "default"
     condition: str = "both"
+    split: str | None = None
     subset: str | None = None
     limit: int | None = None
     seed: int = 0
@@ -46,7 +47,7 @@ class Settings:
 
 
 _AS_GIVEN = frozenset(
-    "model task judge judge_model out data prompt condition subset limit seed samples max_attempts "
+    "model task judge judge_model out data prompt condition split subset limit seed samples max_attempts "
     "allow_change allow_same_family dry_run yes".split()
 )
 _SAMPLING = ("max_tokens", "temperature", "top_p", "reasoning_effort")
@@ -82,6 +83,8 @@ def default_out(settings: Settings) -> Path:
     """Run folder when none is named: the same settings find the same folder, so a repeat resumes."""
     model = Path(settings.model).stem if is_path(settings.model) else settings.model
     name = f"{slug(model)}-{slug(_task_name(settings.task))}"
+    if settings.split:
+        name += f"-{slug(settings.split)}"
     if settings.subset:
         name += f"-{slug(settings.subset)}"
     if settings.condition != "both":

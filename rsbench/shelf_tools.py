@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from rsbench import cards, shelves
+from rsbench import cards, leakage, shelves
 from rsbench.data import Dataset
 from rsbench.gold import FILE as GOLD
 from rsbench.gold import read_gold
@@ -20,6 +20,7 @@ from rsbench.rows import check_row
 from rsbench.terminal import err, out, plain
 from rsbench.types import Item, UserError
 
+LISTED_OVERLAPS = 20
 LISTED = ("tasks", "judges", "models", "baselines")
 TEMPLATES = Path(__file__).parent / "templates"  # what `rsbench new` copies
 
@@ -73,7 +74,13 @@ def _measured(folder: Path) -> str:
 
 
 def check_card(
-    what: str, name: str, extra: list[Path], data: Path | None, base_url: str | None, api_key_env: str | None
+    what: str,
+    name: str,
+    extra: list[Path],
+    data: Path | None,
+    base_url: str | None,
+    api_key_env: str | None,
+    against: list[str],
 ) -> None:
     """Check one task, judge or model and say what was found.
 
@@ -82,6 +89,8 @@ def check_card(
     """
     if what == "task":
         _check_task(name, extra, data)
+        for other in against:
+            _check_against(name, other, extra, data)
     elif what == "judge":
         card, found = cards.load_judge(name, extra)
         if isinstance(card, cards.LlmJudge):
@@ -104,23 +113,68 @@ def _check_task(name: str, extra: list[Path], data: Path | None) -> None:
     templates = {v: shelves.inside(found.folder, file) for v, file in card.prompts.items()}
     texts = {variant: read_template(path) for variant, path in templates.items()}
     dataset = Dataset(card, found.folder, data)
-    for item in dataset:
+    splits = _splits(card, found.folder, data)
+    for item in (item for split in splits for item in split):
         for variant, text in texts.items():
             render(text, str(templates[variant]), query=item.query)
-    _check_twins(dataset)
+    _check_splits(splits)
     if (found.folder / GOLD).is_file():
         read_gold(found.folder / GOLD, frozenset(entry.id for entry in dataset.index))
     for subset in card.subsets:
         Dataset(card, found.folder, data).select(subset)
-    kinds = Counter(entry.kind for entry in dataset.index)
-    pairs = len({entry.pair for entry in dataset.index})
     console = out()
     console.print(f"ok: task {card.name} {card.version} at {found.path}", markup=False, soft_wrap=True)
-    console.print(
-        f"{len(dataset)} items in {pairs} pairs: {dict(kinds)}; prompts: {', '.join(texts)}", markup=False
+    for split in splits:
+        kinds = Counter(entry.kind for entry in split.index)
+        pairs = len({entry.pair for entry in split.index})
+        head = f"split {split.split}{' (trains)' if split.trains else ''}: " if split.split else ""
+        text = f"{head}{len(split)} items in {pairs} pairs: {dict(kinds)}; prompts: {', '.join(texts)}"
+        console.print(text, markup=False)
+        for category, count in sorted(Counter(entry.category for entry in split.index).items()):
+            console.print(f"  {count:>5}  {plain(category)}", markup=False)
+
+
+def _splits(card: cards.TaskCard, folder: Path, data: Path | None) -> list[Dataset]:
+    """Every split of a task; a task without splits is one."""
+    return [Dataset(card, folder, data, split) for split in (card.splits or [None])]
+
+
+def _check_splits(splits: list[Dataset]) -> None:
+    """Twins must be twins in every split, and no item or pair may stand in two.
+
+    Raises:
+        UserError: the pair, and what is wrong with it.
+    """
+    seen: dict[str, str | None] = {}
+    for split in splits:
+        _check_twins(split)
+        for name in {name for entry in split.index for name in (entry.id, entry.pair)}:
+            if name in seen:
+                raise UserError(f"{split.folder}: {name!r} is in the splits {seen[name]} and {split.split}")
+        seen |= {name: split.split for entry in split.index for name in (entry.id, entry.pair)}
+
+
+def _check_against(name: str, other: str, extra: list[Path], data: Path | None) -> None:
+    """No item of a task may repeat an item of another.
+
+    Raises:
+        UserError: which items do, and in what.
+    """
+    ours, theirs = (
+        [item for split in _splits(card, found.folder, folder) for item in split]
+        for (card, found), folder in (
+            (cards.load_task(name, extra), data),
+            (cards.load_task(other, extra), None),
+        )
     )
-    for category, count in sorted(Counter(entry.category for entry in dataset.index).items()):
-        console.print(f"  {count:>5}  {plain(category)}", markup=False)
+    overlaps = leakage.find(ours, theirs)
+    if overlaps:
+        listed = "\n  ".join([str(overlap) for overlap in overlaps[:LISTED_OVERLAPS]])
+        raise UserError(
+            f"{name} repeats {other} in {len(overlaps)} places:\n  {listed}\n{leakage.THRESHOLDS}"
+        )
+    text = f"ok: none of {len(ours)} items repeats one of the {len(theirs)} of {other} ({leakage.THRESHOLDS})"
+    out().print(text, markup=False, soft_wrap=True)
 
 
 def _check_twins(dataset: Dataset) -> None:

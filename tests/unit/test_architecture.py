@@ -15,7 +15,7 @@ LAYERS = [
     {"", "types"},  # "" is rsbench/__init__.py: the version
     {"shelves", "stats", "steps", "readings", "images", "prompts", "store"},
     {"cards", "manifest", "estimates", "breaks", "metric_specs", "metrics", "agreement"},
-    {"sources", "data", "gold", "compare", "conditions", "gap"},
+    {"sources", "data", "gold", "leakage", "compare", "conditions", "gap"},
     {"models.base", "models.families", "records"},
     {"models", "limits", "pacing", "budget", "spending"},
     {"judges"},
@@ -27,7 +27,7 @@ LAYERS = [
     {"identity", "importing", "model_check", "show_judge", "show_compare", "execute"},
     {"session", "shelf_tools"},
     {"show"},
-    {"cli", "cli_import", "cli_leaderboard", "cli_options", "cli_run", "cli_shelves"},
+    {"cli", "cli_import", "cli_leaderboard", "cli_options", "cli_run", "cli_shelves", "cli_train"},
     {"__main__"},
 ]
 HEAVY = {"torch", "transformers", "datasets", "openai", "anthropic", "trl", "peft", "accelerate"}
