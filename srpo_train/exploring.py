@@ -7,7 +7,8 @@ from rsbench.judges.base import Judge
 from rsbench.plan import Sample
 from rsbench.types import UserError
 from srpo_train.brancher import Brancher
-from srpo_train.explore import Exploration, Progress, explore
+from srpo_train.exploration import Exploration
+from srpo_train.explore import Progress, explore
 from srpo_train.gathering import samples_of
 from srpo_train.hf_branches import HFBrancher
 from srpo_train.job import Job, world_size
