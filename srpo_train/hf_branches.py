@@ -15,7 +15,8 @@ from rsbench.models.hf_loading import Loaded
 from rsbench.plan import Sample
 from rsbench.types import UserError
 from srpo_train.brancher import FIRST_TOKENS, Ask, Sampled, Trunk
-from srpo_train.paths import token_path
+from srpo_train.branches import BranchStatus
+from srpo_train.paths import branch_text, token_path
 from srpo_train.prefill import HFInputs, Start, encoded, gathered, turns
 
 if TYPE_CHECKING:
@@ -143,19 +144,11 @@ class HFBrancher:
     def _sampled(self, row: _Row, ask: Ask, stops: set[int]) -> Sampled:
         ended = row.ids[-1] in stops
         said = row.ids[:-1] if ended else row.ids
-        tokenizer = self.loaded.tokenizer
-        # Some tokenizers drop a leading space: decode the branch behind its prefix.
-        before, whole = (
-            tokenizer.decode(ids, skip_special_tokens=True)
-            for ids in (ask.prefix_ids, [*ask.prefix_ids, *said])
-        )
-        text = (
-            whole[len(before) :]
-            if whole.startswith(before)
-            else tokenizer.decode(said, skip_special_tokens=True)
-        )
-        status = ("ok" if text.strip() else "empty") if ended else "truncated"
-        return Sampled(status, tuple(row.ids), text, len(row.ids), sum(row.nats) / len(row.nats))  # type: ignore[arg-type]
+        text = branch_text(self.loaded.tokenizer, ask.prefix_ids, said)
+        status: BranchStatus = "truncated"
+        if ended:
+            status = "ok" if text.strip() else "empty"
+        return Sampled(status, tuple(row.ids), text, len(row.ids), sum(row.nats) / len(row.nats))
 
     async def close(self) -> None:
         """Drop the weights."""

@@ -5,6 +5,7 @@ tokenizer may join what stands left and right of a cut, and a prefix must be, to
 """
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,3 +56,13 @@ def token_path(path: AuthoredPath, tokenizer: Any, where: str) -> TokenPath:
             near = text[max(0, start - 20) : start + 10]
             raise UserError(f"{where}: a token reaches over the end of a step, near {near!r}")
     return TokenPath(text, tuple(encoded["input_ids"]), cuts, starts)
+
+
+def branch_text(tokenizer: Any, prefix_ids: Sequence[int], ids: Sequence[int]) -> str:
+    """What a branch says. Decoded behind its prefix: some tokenizers drop the space a text begins with."""
+    before, whole = (
+        tokenizer.decode(some, skip_special_tokens=True) for some in (prefix_ids, [*prefix_ids, *ids])
+    )
+    if whole.startswith(before):
+        return str(whole[len(before) :])
+    return str(tokenizer.decode(ids, skip_special_tokens=True))

@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import openai
 
-from rsbench.models.base import Message, Request
+from rsbench.models.base import Message, ProviderError, Request
 from rsbench.models.families import family_of
 from rsbench.models.http_calls import Endpoint, StatusFailure, is_host, set_only
 from rsbench.models.openai_replies import read_chat, read_failure, read_response
@@ -80,6 +80,19 @@ class OpenAIModel:
             ProviderError: of the kinds that its documentation names.
         """
         return await self._endpoint.reply(self._attempt(request), self._model_id)
+
+    async def complete(self, body: dict[str, Any]) -> str:
+        """One attempt at a chat completion with a body of the caller's own; returns the raw answer.
+
+        Raises:
+            ProviderError: as `generate`; what the provider's filter stops is a `bad_request` here.
+        """
+        try:
+            return await self._endpoint.post(openai, self._client, "/chat/completions", body)
+        except StatusFailure as failure:
+            refused = read_failure(failure.status, failure.headers, failure.body)
+            words = self._endpoint.without_key(refused.error)
+            raise ProviderError("bad_request", f"{self._endpoint.url}: {words}") from None
 
     async def close(self) -> None:
         """Close the connections."""
