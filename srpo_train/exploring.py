@@ -1,9 +1,14 @@
 """The stage `explore` of a recipe: its settings, its model and its judge, handed to the explorer."""
 
 import asyncio
+import dataclasses
 from collections.abc import Iterator
 
 from rsbench.judges.base import Judge
+from rsbench.limits import Limiters, RetryPolicy
+from rsbench.models import registry as models
+from rsbench.models.hf_loading import Loaded
+from rsbench.models.registry import LocalOptions
 from rsbench.plan import Sample
 from rsbench.types import UserError
 from srpo_train.brancher import Brancher
@@ -43,10 +48,48 @@ def settings_of(card: ExploreCard) -> Exploration:
     return Exploration(**values, hints=not card.hint_blind)
 
 
+def brancher_for(job: Job, card: ExploreCard) -> Brancher:
+    """The checkpoint in this process; with `--base-url` the same one behind a server.
+
+    Raises:
+        UserError: a server, and no hub id or folder by which it knows the model.
+    """
+    if job.model_options.base_url is None:
+        device = job.model_options.local.device
+        identity = job.checkpoint.identity(job.model)
+        return HFBrancher(job.model, identity, lambda: job.checkpoint.load(device), card.batch_size)
+    from rsbench.models.openai import OpenAIModel
+    from srpo_train.server_branches import ServerBrancher
+
+    provider, _, rest = job.model.partition("/")
+    if provider != "hf":
+        raise UserError(
+            f"--base-url: explores a model behind a server, and {job.model!r} lives in this process"
+        )
+    reach = dataclasses.replace(job.model_options, local=LocalOptions())
+    model = models.build(f"openai/{rest}", reach)
+    assert isinstance(model, OpenAIModel)
+    limiters = Limiters(reach.max_connections)
+    return ServerBrancher(model, lambda: processor_of(job), limiters.of(model.account), RetryPolicy())
+
+
+def processor_of(job: Job) -> Loaded:
+    """The checkpoint's processor, without its weights.
+
+    Raises:
+        UserError: it can't be opened.
+    """
+    from transformers import AutoProcessor
+
+    place = job.checkpoint
+    try:
+        return Loaded(None, AutoProcessor.from_pretrained(place.source, revision=place.revision or "main"))
+    except (OSError, ValueError, ImportError) as error:
+        raise UserError(f"Can't open the processor of {job.model!r}: {error}") from error
+
+
 async def _explore(job: Job, card: ExploreCard, judge: Judge) -> None:
-    brancher: Brancher = HFBrancher(
-        job.model, job.checkpoint.identity(job.model), lambda: job.checkpoint.load(None), card.batch_size
-    )
+    brancher = brancher_for(job, card)
     total = len(samples_of(job.plans))
     said = [0]
 
