@@ -184,8 +184,8 @@ class PreferenceRecipe(Recipe):
     """TRL's DPOTrainer or KTOTrainer on whole replies, favourable and unfavourable."""
 
     kind: Literal["dpo", "kto"] = Field(description="dpo or kto.")
-    explore: ExploreCard = field(ExploreCard(), "How replies are made.")
-    pairs: PairCard = field(PairCard(prefixes="start"), "Which of them are taken; prefixes must be start.")
+    explore: ExploreCard = field(ExploreCard(), "How branches are made.")
+    pairs: PairCard = field(PairCard(prefixes="start"), "Which of them are set against each other.")
     beta: Positive = field(0.1, "How strongly the model is held to where it started.")
 
     def model_post_init(self, context: object) -> None:

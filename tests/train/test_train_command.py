@@ -9,8 +9,11 @@ pytest.importorskip("trl")
 pytest.importorskip("peft")
 
 from folders import recipe, shelf  # noqa: E402
+from test_server_branches import Server  # noqa: E402
+from vlms import build  # noqa: E402
 
-from tests.cli import Done, lines, main_, ok, scores  # noqa: E402
+from tests.cli import ROOT, Done, lines, main_, ok, scores  # noqa: E402
+from tests.servers import FakeOpenAI  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -124,3 +127,28 @@ def test_every_recipe_on_the_shelf_is_sound(tmp_path: Path) -> None:
         load_recipe(name)
     listed = ok("list", "baselines", cwd=tmp_path).out
     assert all(name in listed for name in names)
+
+
+def test_every_key_of_a_recipe_is_documented() -> None:
+    from pydantic import BaseModel
+
+    from srpo_train import recipes
+
+    page = (ROOT / "docs" / "train-srpo.md").read_text(encoding="utf-8")
+    cards = [c for c in vars(recipes).values() if isinstance(c, type) and issubclass(c, BaseModel)]
+    fields = {(f.alias or name, f.description) for c in cards for name, f in c.model_fields.items()}
+    assert len(fields) > 50
+    missing = [name for name, text in fields if f"{name}`" not in page or not text or text not in page]
+    assert [name for name in missing if name not in ("kind",)] == []
+
+
+def test_exploring_behind_a_server(home: Path, tmp_path: Path) -> None:
+    loaded = build("llava")
+    path = recipe(home, "served", explore={"k": 2})
+    with FakeOpenAI(Server(loaded)) as server:
+        args = ("--base-url", server.url, "--stage", "explore", "--limit", 2, "--out", "t")
+        done = train(home, tmp_path, path, *args)
+    assert done.code == 0, done.err
+    branches = lines(tmp_path / "t" / "explore" / "branches.jsonl")
+    assert len(branches) == 16 and {b["status"] for b in branches} == {"ok"}
+    assert {b["model"] for b in branches} == {f"openai/{home / 'net'}"}
