@@ -5,6 +5,7 @@ first one writes.
 """
 
 import dataclasses
+from typing import Any
 
 import torch
 from transformers import TrainingArguments
@@ -69,7 +70,7 @@ def check_tree(loaded: Loaded, light: Question, questions: Questions) -> None:
     with torch.no_grad():
         for layout in ("tree", "padded"):
             collate = collator_for(loaded.model, loaded.tokenizer.pad_token_id, layout, frozenset({"own"}))
-            batch = collate([question])
+            batch = moved(collate([question]), loaded.model.device)
             means.append(sum_scores(log_probs(loaded.model, batch), batch, "own").mean)
     allowed = AGREE_FLOAT32 if loaded.model.dtype == torch.float32 else AGREE_BFLOAT16
     worst = float((means[0] - means[1]).abs().max())
@@ -85,11 +86,18 @@ def note_before(loaded: Loaded, questions: Questions) -> None:
     """Write into each branch its summed log-probability under the starting model."""
     collate = collator_for(loaded.model, loaded.tokenizer.pad_token_id, "padded", frozenset({"own"}))
     for n in range(len(questions)):
-        batch = collate([questions[n]])
+        batch = moved(collate([questions[n]]), loaded.model.device)
         totals = sum_scores(log_probs(loaded.model, batch), batch, "own").total.tolist()
         noted = zip(questions.light[n].branches, totals, strict=True)
         branches = tuple(dataclasses.replace(branch, before=total) for branch, total in noted)
         questions.light[n] = dataclasses.replace(questions.light[n], branches=branches)
+
+
+def moved(batch: Any, device: torch.device) -> Any:
+    """A batch with all of its tensors on a device."""
+    if isinstance(batch, dict):
+        return {name: moved(part, device) for name, part in batch.items()}
+    return batch.to(device)
 
 
 def _size(question: Question) -> int:

@@ -48,10 +48,14 @@ def train(
         job.say(named("srpo_train.estimate:text")(job, stages))
         return True
     job.say(f"leakage: {leak}")
-    kind = KINDS[card.kind]  # type: ignore[attr-defined] # every kind of recipe has one
-    if rank() == 0:
-        with RunFolder(job.out).locked() as folder:
-            job.begin(folder)
+    with RunFolder(job.out) as folder:
+        if rank() == 0:  # one process holds the folder for all that a launcher started
+            job.begin(folder.locked())
+        return _do(job, stages, run_judges)
+
+
+def _do(job: Job, stages: tuple[str, ...], run_judges: dict[str, str]) -> bool:
+    kind = KINDS[job.recipe.kind]  # type: ignore[attr-defined] # every kind of recipe has one
     if "explore" in stages and kind.explores and job.branches_from is None:
         named("srpo_train.exploring:explore_for")(job)
     if "optimise" in stages:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,18 @@ MODEL, CHECKPOINTS = "model", "checkpoints"
 
 
 def open_model(job: Job) -> Loaded:
-    """The checkpoint to start from, on the CPU; the trainer moves it to its device."""
+    """The checkpoint to start from, on this process's device; to be sharded, on the CPU."""
     optimise = job.recipe.optimise
     half = precision(optimise) == torch.bfloat16 and job.recipe.lora is not None
     # Trained weights stay in float32 and are cast on the way: bfloat16 swallows small steps.
     dtype = job.checkpoint.dtype or ("bfloat16" if half else "float32")
-    return dataclasses.replace(job.checkpoint, dtype=dtype, device_map=None).load("cpu")
+    return dataclasses.replace(job.checkpoint, dtype=dtype, device_map=None).load(place(optimise))
+
+
+def place(optimise: OptimiseCard) -> str:
+    """Where a process opens its copy of the model."""
+    local = os.environ.get("LOCAL_RANK", "0")
+    return f"cuda:{local}" if torch.cuda.is_available() and not optimise.fsdp else "cpu"
 
 
 def precision(optimise: OptimiseCard) -> torch.dtype:

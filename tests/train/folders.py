@@ -12,11 +12,11 @@ from tests.cli import write_items
 STEPS = ("A plain card lies there.", "Someone asks about it.", "Nothing more to it.")
 
 
-def shelf(folder: Path, kind: str = "llava", pairs: int = 3) -> Path:
+def shelf(folder: Path, kind: str = "llava", pairs: int = 3, images: bool = True) -> Path:
     """A shelf folder with the tasks `school` (to train) and `exam`, the judge `coin`, and a model."""
     save(kind, folder / "net")
-    _task(folder / "tasks" / "school", "s", pairs)
-    _task(folder / "tasks" / "exam", "e", 1)
+    _task(folder / "tasks" / "school", "s", pairs, images)
+    _task(folder / "tasks" / "exam", "e", 1, images)
     judge = folder / "judges" / "coin" / "judge.yaml"
     judge.parent.mkdir(parents=True)
     card = {
@@ -59,12 +59,12 @@ def recipe(folder: Path, stem: str = "mine", /, **changes: Any) -> Path:
     return path
 
 
-def _task(folder: Path, prefix: str, pairs: int) -> None:
+def _task(folder: Path, prefix: str, pairs: int, images: bool) -> None:
     (folder / "images").mkdir(parents=True)
     names = [(f"{prefix}{n}", kind) for n in range(pairs) for kind in ("risky", "benign")]
-    write_items(folder, [_row(folder, name, kind) for name, kind in names])
+    write_items(folder, [_row(folder, name, kind, images) for name, kind in names])
     (folder / "items.jsonl").rename(folder / "train.jsonl")
-    write_items(folder, [_row(folder, f"{prefix}-other", kind) for kind in ("risky", "benign")])
+    write_items(folder, [_row(folder, f"{prefix}-other", kind, images) for kind in ("risky", "benign")])
     (folder / "prompt.jinja").write_text("{{ query }} Think.\n")
     card = {
         "schema": 1,
@@ -80,7 +80,7 @@ def _task(folder: Path, prefix: str, pairs: int) -> None:
     (folder / "task.yaml").write_text(json.dumps(card))
 
 
-def _row(folder: Path, pair: str, kind: str) -> dict[str, Any]:
+def _row(folder: Path, pair: str, kind: str, images: bool) -> dict[str, Any]:
     """Words and pictures of each item are its own: the guard against leakage looks at both."""
     name = f"{pair}.{kind}"
     seed = sum(map(ord, name)) * 7919
@@ -96,7 +96,7 @@ def _row(folder: Path, pair: str, kind: str) -> dict[str, Any]:
     ]
     return {
         "id": name,
-        "images": [{"path": f"images/{name}.png", "caption": ""}],
+        "images": [{"path": f"images/{name}.png", "caption": ""}] if images else [],
         "query": f"What of {words}?",
         "category": "c",
         "kind": kind,

@@ -1,6 +1,7 @@
 """`rsbench train` from a recipe to a scored run, through the command line, with models built on the spot."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -152,3 +153,23 @@ def test_exploring_behind_a_server(home: Path, tmp_path: Path) -> None:
     branches = lines(tmp_path / "t" / "explore" / "branches.jsonl")
     assert len(branches) == 16 and {b["status"] for b in branches} == {"ok"}
     assert {b["model"] for b in branches} == {f"openai/{home / 'net'}"}
+
+
+def test_a_model_without_eyes_trains_on_words(tmp_path: Path) -> None:
+    home = shelf(tmp_path / "shelf", "text", 2, images=False)
+    path = recipe(home, "words")
+    done = train(home, tmp_path, path, "--out", "t", "--stage", "explore", "--stage", "optimise")
+    assert done.code == 0, done.err
+    assert (tmp_path / "t" / "model" / "model.safetensors").is_file()
+
+
+def test_an_interrupted_training_ends_as_an_unbroken_one(home: Path, tmp_path: Path) -> None:
+    path = recipe(home, "torn", optimise={"save_steps": 1, "batch": 1, "max_steps": 3})
+    assert train(home, tmp_path, path, "--out", "t", "--stage", "explore", "--stage", "optimise").code == 0
+    out = tmp_path / "t"
+    unbroken = (out / "model" / "model.safetensors").read_bytes()
+    shutil.rmtree(out / "model")
+    (out / "checkpoints" / "checkpoint-3" / "trainer_state.json").write_text('{"torn')  # killed while saving
+    done = train(home, tmp_path, path, "--out", "t", "--stage", "optimise")
+    assert done.code == 0 and "resuming from t/checkpoints/checkpoint-2" in done.err
+    assert (out / "model" / "model.safetensors").read_bytes() == unbroken

@@ -150,6 +150,24 @@ def test_checkpointing_of_gradients_changes_nothing(tmp_path: Path) -> None:
         torch.testing.assert_close(now, saved[name], rtol=1e-4, atol=1e-5, msg=name)
 
 
+def test_an_adapter_learns_under_checkpointing_of_gradients_too(tmp_path: Path) -> None:
+    # The frozen layers' inputs need no gradient: the reentrant kind of checkpointing would lose it all.
+    from peft import LoraConfig, get_peft_model
+
+    found = []
+    kwargs = {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": False}}
+    for more in ({}, kwargs):
+        loaded = fresh("llava")
+        torch.manual_seed(0)
+        adapted = get_peft_model(loaded.model, LoraConfig(r=4, target_modules=["q_proj", "v_proj"]))
+        start = weights(adapted)
+        trainer(Loaded(adapted, loaded.processor), tmp_path, num_train_epochs=1, **more).train()
+        found.append(weights(adapted))
+        assert any(not torch.equal(now, start[name]) for name, now in found[-1].items())
+    for name, now in found[0].items():
+        torch.testing.assert_close(now, found[1][name], rtol=1e-3, atol=1e-5, msg=name)
+
+
 def test_bfloat16_trains(tmp_path: Path) -> None:
     run = trainer(fresh("llava"), tmp_path, bf16=True, num_train_epochs=1)
     run.train()
