@@ -33,7 +33,7 @@ class Exploration:
     max_tokens: int = 512
     seed: int = 0
     hints: bool = True
-    first: int = 2
+    first: int = 3
     min_chance: float = 0.1
     workers: int = 4  # items at a time
 
