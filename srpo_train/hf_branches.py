@@ -15,8 +15,8 @@ from rsbench.models.hf_loading import Loaded
 from rsbench.plan import Sample
 from rsbench.types import UserError
 from srpo_train.brancher import FIRST_TOKENS, Ask, Sampled, Trunk
-from srpo_train.branches import BranchStatus
-from srpo_train.paths import branch_text, token_path
+from srpo_train.branches import Branch, BranchStatus
+from srpo_train.paths import StepCut, branch_steps, branch_text, token_path
 from srpo_train.prefill import HFInputs, Start, encoded, gathered, turns
 
 if TYPE_CHECKING:
@@ -149,6 +149,10 @@ class HFBrancher:
         if ended:
             status = "ok" if text.strip() else "empty"
         return Sampled(status, tuple(row.ids), text, len(row.ids), sum(row.nats) / len(row.nats))
+
+    def steps(self, branch: Branch) -> list[StepCut]:
+        """Where the steps of a branch end among its tokens."""
+        return branch_steps(self.loaded.tokenizer, branch.prefix_ids, branch.branch_ids, branch.text)
 
     async def close(self) -> None:
         """Drop the weights."""

@@ -62,7 +62,7 @@ def count(groups: Iterable[Group], branches: Sequence[Branch], cap: int, seed: i
         tokens = sum(branch.n_generated for branch in own)
         return Row(len(names), sum(n > 0 for n in made), len(own), sum(made), tokens)
 
-    judged = {(b.item, b.prefix_ids, b.branch_ids): b.verdict for b in branches if b.verdict is not None}
+    judged = {(b.item, b.prefix_ids, b.branch_ids): b.verdict for b in branches if b.verdict and b.draw >= 0}
     return Yield(
         items=len({branch.item for branch in branches}),
         branches=len(branches),
