@@ -1,6 +1,7 @@
 """Usable pairs a token: adaptive against uniform exploration; and cached branches against encoding anew.
 
-    python benchmarks/exploration.py [--items 16] [--seeds 3] [--split train.jsonl] [--out exploration.json]
+    python benchmarks/exploration.py [--items 16] [--seeds 3] [--split train.jsonl]
+        [--keep FOLDER] [--out exploration.json]
 
 The embedded model on training items of `rsbench-closed`, judged by the oracle, label `step`. A branch's noise
 comes from its item, prefix, draw and seed alone, so all samplers see the same branches: `uniform` with K = 10
@@ -48,12 +49,13 @@ def plan_of(split: str, items: int) -> Plan:
     return make_plan(card, found, Settings(limit=items), {})
 
 
-def run(settings: Exploration, brancher: HFBrancher, plan: Plan, out: Path, known: Path | None) -> Path:
+def run(settings: Exploration, loaded: Loaded, plan: Plan, out: Path, known: Path | None) -> Path:
     """One exploration; `known`: a folder whose branches need not be sampled again."""
-    out.mkdir()
-    if known is not None:
+    if known is not None and not out.exists():
+        out.mkdir()
         shutil.copy(known / "branches.jsonl", out)
     judge = build(JudgeChoice("oracle", None), [], no_model, lambda model: model.generate)
+    brancher = HFBrancher("tiny", Checkpoint(str(TINY)).identity("tiny"), lambda: loaded)
     kept = asyncio.run(explore(settings, brancher, judge, plan, out))
     if known is None:
         print(f"{out.name}: {kept.branches} branches, {kept.generated_tokens} tokens", flush=True)  # noqa: T201
@@ -93,14 +95,14 @@ def interval(ours: Cost, theirs: Cost, items: list[str], seeds: range) -> str:
     return f"{middle:.2f} ({ratios[50]:.2f} to {ratios[1949]:.2f})"
 
 
-def compare(brancher: HFBrancher, plan: Plan, seeds: range, folder: Path) -> dict[str, dict[str, object]]:
+def compare(loaded: Loaded, plan: Plan, seeds: range, folder: Path) -> dict[str, dict[str, object]]:
     """Every sampler on the same items and seeds, a table row for each at each cap."""
     kept: dict[tuple[str, int], Cost] = defaultdict(dict)
     shared = {"branch_label": "step", "max_tokens": MAX_TOKENS}
     for seed in seeds:
         pool = run(
             Exploration("uniform", k=10, seed=seed, **shared),  # type: ignore[arg-type]
-            brancher,
+            loaded,
             plan,
             folder / f"pool-{seed}",
             None,
@@ -113,7 +115,7 @@ def compare(brancher: HFBrancher, plan: Plan, seeds: range, folder: Path) -> dic
                 ("adaptive", "adaptive", 10),
             ):
                 settings = Exploration(sampler, k=k, seed=seed, pairs_per_prefix=cap, **shared)  # type: ignore[arg-type]
-                out = run(settings, brancher, plan, folder / f"{seed}-{cap}-{sampler}-{k}", pool)
+                out = run(settings, loaded, plan, folder / f"{seed}-{cap}-{sampler}-{k}", pool)
                 kept[name, cap] |= cost(used(out, settings), seed, cap)
     items = sorted({item for _, item in kept["adaptive", 1]})
     rows: dict[str, dict[str, object]] = {}
@@ -195,14 +197,16 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=16)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--split", default="train.jsonl")
+    parser.add_argument("--keep", type=Path, help="keep the explorations here, and go on with those there")
+    parser.add_argument("--skip-speed", action="store_true")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     plan = plan_of(args.split, args.items)
     loaded = Checkpoint(str(TINY)).load(None)
-    report("cached branches against encoding anew", speed(loaded, plan), None)
-    brancher = HFBrancher("tiny", Checkpoint(str(TINY)).identity("tiny"), lambda: loaded)
+    if not args.skip_speed:
+        report("cached branches against encoding anew", speed(loaded, plan), None)
     with tempfile.TemporaryDirectory() as folder:
-        rows = compare(brancher, plan, range(args.seeds), Path(folder))
+        rows = compare(loaded, plan, range(args.seeds), args.keep or Path(folder))
     report(f"exploration, {args.items} items, {args.seeds} seeds", rows, args.out)
 
 
