@@ -32,21 +32,19 @@ def train(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Training folder; the same folder resumes. Default: runs/train-RECIPE-MODEL."),
+        typer.Option(help="Training folder; the same one resumes. Default: runs/train-RECIPE-MODEL."),
     ] = None,
     stage: Annotated[
         list[str] | None, typer.Option(help="explore, optimise or run alone; repeatable. Unset: all three.")
     ] = None,
-    split: Annotated[
-        str | None, typer.Option(help="Split of the tasks to train on; unset: the recipe's.")
-    ] = None,
+    split: Annotated[str | None, typer.Option(help="Split to train on; unset: the recipe's.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many items a task.")] = None,
     branches: Annotated[
         Path | None, typer.Option(help="Train on the branches of this folder (another training's explore/).")
     ] = None,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Print steps, tokens and memory; load no weights, write nothing."),
+        typer.Option("--dry-run", help="Print steps, tokens, memory; load no weights, write nothing."),
     ] = False,
     base_url: BaseUrl = None,
     api_key_env: KeyName = None,

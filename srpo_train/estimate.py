@@ -72,8 +72,8 @@ def _optimise(job: Job, items: int, row: float, sizes: Sizes) -> list[str]:
     parts = memory(sizes, row * optimise.batch, job.recipe.lora is not None, optimise.recompute)
     shares = ", ".join(f"{name} {size / GIB:.2f}" for name, size in parts.items())
     return [
-        f"optimise: up to {questions} questions, {steps} steps of {a_step} questions, about {row:,.0f} tokens "
-        f"a row, {tokens:,.0f} in all",
+        f"optimise: up to {questions} questions, {steps} steps of {a_step} questions, about {row:,.0f} "
+        f"tokens a row, {tokens:,.0f} in all",
         f"memory: about {sum(parts.values()) / GIB:.2f} GiB a process before sharding ({shares}); of "
         f"{sizes.parameters:,} weights {sizes.trained:,} are trained",
     ]
@@ -136,7 +136,7 @@ def _open(job: Job) -> tuple[Any, Sizes]:
 
 def _adapter(model: Any, lora: LoraCard) -> int:
     """Weights of an adapter: r · (in + out) of each layer that gets one."""
-    from srpo_train.optimise import adapter_layers
+    from srpo_train.training import adapter_layers
 
     modules = dict(model.named_modules())
     found = [modules[name] for name in adapter_layers(model, lora)]

@@ -1,9 +1,14 @@
 """The stage `explore` of a recipe: its settings, its model and its judge, handed to the explorer."""
 
 import asyncio
+import dataclasses
 from collections.abc import Iterator
 
 from rsbench.judges.base import Judge
+from rsbench.limits import Limiters, RetryPolicy
+from rsbench.models import registry as models
+from rsbench.models.hf_loading import Loaded
+from rsbench.models.registry import LocalOptions
 from rsbench.plan import Sample
 from rsbench.types import UserError
 from srpo_train.brancher import Brancher
@@ -14,6 +19,7 @@ from srpo_train.hf_branches import HFBrancher
 from srpo_train.job import Job, world_size
 from srpo_train.judging import judge_for
 from srpo_train.recipes import BranchRecipe, ExploreCard, PreferenceRecipe
+from srpo_train.yields import Yield
 
 
 def explore_for(job: Job) -> None:
@@ -38,14 +44,52 @@ def explore_card(job: Job) -> ExploreCard:
 def settings_of(card: ExploreCard) -> Exploration:
     """As the explorer takes them."""
     shared = ("sampler", "k", "pairs_per_prefix", "branch_label", "temperature", "top_p", "max_tokens")
-    values = {name: getattr(card, name) for name in (*shared, "seed", "workers")}
+    values = {name: getattr(card, name) for name in (*shared, "first", "min_chance", "seed", "workers")}
     return Exploration(**values, hints=not card.hint_blind)
 
 
+def brancher_for(job: Job, card: ExploreCard) -> Brancher:
+    """The checkpoint in this process; with `--base-url` the same one behind a server.
+
+    Raises:
+        UserError: a server, and no hub id or folder by which it knows the model.
+    """
+    if job.model_options.base_url is None:
+        device = job.model_options.local.device
+        identity = job.checkpoint.identity(job.model)
+        return HFBrancher(job.model, identity, lambda: job.checkpoint.load(device), card.batch_size)
+    from rsbench.models.openai import OpenAIModel
+    from srpo_train.server_branches import ServerBrancher
+
+    provider, _, rest = job.model.partition("/")
+    if provider != "hf":
+        raise UserError(
+            f"--base-url: explores a model behind a server, and {job.model!r} lives in this process"
+        )
+    reach = dataclasses.replace(job.model_options, local=LocalOptions())
+    model = models.build(f"openai/{rest}", reach)
+    assert isinstance(model, OpenAIModel)
+    limiters = Limiters(reach.max_connections)
+    return ServerBrancher(model, lambda: processor_of(job), limiters.of(model.account), RetryPolicy())
+
+
+def processor_of(job: Job) -> Loaded:
+    """The checkpoint's processor, without its weights.
+
+    Raises:
+        UserError: it can't be opened.
+    """
+    from transformers import AutoProcessor
+
+    place = job.checkpoint
+    try:
+        return Loaded(None, AutoProcessor.from_pretrained(place.source, revision=place.revision or "main"))
+    except (OSError, ValueError, ImportError) as error:
+        raise UserError(f"Can't open the processor of {job.model!r}: {error}") from error
+
+
 async def _explore(job: Job, card: ExploreCard, judge: Judge) -> None:
-    brancher: Brancher = HFBrancher(
-        job.model, job.checkpoint.identity(job.model), lambda: job.checkpoint.load(None), card.batch_size
-    )
+    brancher = brancher_for(job, card)
     total = len(samples_of(job.plans))
     said = [0]
 
@@ -59,7 +103,25 @@ async def _explore(job: Job, card: ExploreCard, judge: Judge) -> None:
     finally:
         await brancher.close()
         await judge.close()
-    job.say(f"explored: {found}")
+    job.say(summary(found))
+
+
+def summary(found: Yield) -> str:
+    """An exploration's yield in a line."""
+    rates = [
+        f"{rate:.2f} a {unit}"
+        for rate, unit in (
+            (found.per_1000_tokens, "1,000 generated tokens"),
+            (found.per_judge_call, "judge call"),
+        )
+        if rate is not None
+    ]
+    dropped = sum(found.dropped.values())
+    return (
+        f"explored: {found.items} items, {found.branches} branches ({dropped} without a label), "
+        f"{found.pairs} pairs, {found.generated_tokens:,} tokens, {found.judge_calls:,} judge calls; "
+        f"pairs: {', '.join(rates)}"
+    )
 
 
 def _samples(job: Job) -> Iterator[Sample]:

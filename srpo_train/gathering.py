@@ -7,7 +7,7 @@ prompt or path would put the loss on the wrong tokens without a word.
 import dataclasses
 import math
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
 
@@ -86,8 +86,8 @@ def gather(job: Job, loaded: Loaded) -> Gathered:
     """
     recipe = job.recipe
     assert isinstance(recipe, BranchRecipe)
-    groups = load_groups(job.explored / FILE)
-    kept = list(_kept(groups, recipe.pairs, recipe.optimise.seed))
+    groups, strange = without_images(load_groups(job.explored / FILE), loaded)
+    kept = chosen_groups(groups, recipe.pairs, recipe.optimise.seed)
     chosen = pairs(kept, recipe.pairs.cap, recipe.optimise.seed)
     everything = recipe.loss.contrast == "advantage"
     samples = samples_of(job.plans)
@@ -112,6 +112,7 @@ def gather(job: Job, loaded: Loaded) -> Gathered:
         "prefixes": len(groups),
         "prefixes_with_pairs": len({(p.group.item, p.group.prefix_steps, p.group.origin) for p in chosen}),
         "pairs": len(chosen),
+        "branches_with_image_tokens": strange,
         "questions": len(sides[0]),
         "held_out_questions": len(sides[1]),
     }
@@ -142,10 +143,22 @@ def held_out(twins: set[str], share: float, seed: int) -> frozenset[str]:
     return frozenset(ordered[:count])
 
 
-def _kept(groups: Sequence[Group], card: PairCard, seed: int) -> Iterator[Group]:
-    for group in groups:
-        if card.prefixes == "all" or (group.prefix_steps == 0 and not group.origin):
-            yield _shuffled(group, seed) if card.labels == "shuffled" else group
+def without_images(groups: Sequence[Group], loaded: Loaded) -> tuple[list[Group], int]:
+    """Leave out branches in which the model wrote an image's own token: no image stands behind it."""
+    config = loaded.model.config
+    names = ("image_token_id", "image_token_index", "video_token_id")
+    tokens = {getattr(config, name, None) for name in names} - {None}
+    kept = [
+        dataclasses.replace(g, branches=tuple(b for b in g.branches if not tokens & set(b.branch_ids)))
+        for g in groups
+    ]
+    return kept, sum(len(g.branches) for g in groups) - sum(len(g.branches) for g in kept)
+
+
+def chosen_groups(groups: Sequence[Group], card: PairCard, seed: int) -> list[Group]:
+    """The prefixes that a recipe takes, with the labels that it takes for true."""
+    kept = [g for g in groups if card.prefixes == "all" or (g.prefix_steps == 0 and not g.origin)]
+    return [_shuffled(g, seed) for g in kept] if card.labels == "shuffled" else kept
 
 
 def _shuffled(group: Group, seed: int) -> Group:

@@ -44,7 +44,8 @@ class Job:
     allow_same_family: bool = False
     yes: bool = False
     branches_from: Path | None = None  # a folder explored before; otherwise one in `out`
-    _plans: list[Plan] = field(default_factory=list, compare=False)
+    _plans: list[Plan] = field(default_factory=list, compare=False)  # read once, as is what they leak
+    _leakage: list[str] = field(default_factory=list, compare=False)
 
     @property
     def explored(self) -> Path:
@@ -113,14 +114,18 @@ class Job:
         Raises:
             UserError: a training item repeats a benchmark item, in a way that the recipe does not accept.
         """
+        if self._leakage:
+            return self._leakage[0]
         items, accepted = self.items, self.recipe.overlap
-        found, compared = [], 0
+        bad, compared, passed = [], 0, 0
         for task in dict.fromkeys([*self.recipe.run.tasks, "rsbench"]):
             card, place = cards.load_task(task, list(self.shelves))
             benchmark = list(Dataset(card, place.folder))
             compared += len(benchmark)
-            found += leakage.find(items, benchmark)
-        bad = [overlap for overlap in found if accepted is None or overlap.what not in accepted.allow]
+            allowed = accepted.allow if accepted is not None and accepted.task == task else []
+            found = leakage.find(items, benchmark)
+            bad += [overlap for overlap in found if overlap.what not in allowed]
+            passed += sum(overlap.what in allowed for overlap in found)
         if bad:
             listed = "\n  ".join(str(overlap) for overlap in bad[:SHOWN_OVERLAPS])
             raise UserError(
@@ -128,9 +133,11 @@ class Job:
                 f"\n({leakage.THRESHOLDS})"
             )
         text = f"none of {len(items)} training items repeats one of {compared} benchmark items"
-        if found and accepted is not None:
-            text += f", {len(found)} accepted likenesses apart ({', '.join(accepted.allow)}: {accepted.why})"
-        return f"{text} ({leakage.THRESHOLDS})"
+        if accepted is not None:
+            kinds = ", ".join(accepted.allow)
+            text += f", {passed} likenesses with {accepted.task} apart ({kinds}), accepted: {accepted.why}"
+        self._leakage.append(f"{text} ({leakage.THRESHOLDS})")
+        return self._leakage[0]
 
     def identity(self) -> dict[str, Any]:
         """What makes two jobs the same job; `run` is not part of it: measuring may be repeated otherwise."""

@@ -12,6 +12,7 @@ from rsbench.models.cards import card_for, provider_of
 from rsbench.runner import Engine, Tally
 from rsbench.types import UserError
 from srpo_train.job import Job
+from srpo_train.recipes import BranchRecipe, GrpoRecipe, PreferenceRecipe
 
 
 def judge_for(job: Job, key: str, judge: str | None, judge_model: str | None) -> Judge:
@@ -41,6 +42,19 @@ def judge_for(job: Job, key: str, judge: str | None, judge_model: str | None) ->
     built = judges.build(choice, list(job.shelves), make, engine.around)
     check_independent(job, made)
     return built
+
+
+def check_judge(job: Job, stages: tuple[str, ...]) -> None:
+    """Find out before anything is spent whether the judges that training needs can be had.
+
+    Raises:
+        UserError: as `judge_for`.
+    """
+    recipe = job.recipe
+    if isinstance(recipe, BranchRecipe | PreferenceRecipe) and "explore" in stages:
+        judge_for(job, "explore.judge", recipe.explore.judge, recipe.explore.judge_model)
+    if isinstance(recipe, GrpoRecipe) and "optimise" in stages:
+        judge_for(job, "judge", recipe.judge, recipe.judge_model)
 
 
 def check_independent(job: Job, made: Mapping[str, Model]) -> None:

@@ -46,6 +46,8 @@ class ExploreCard(Strict):
     max_tokens: Count = field(512, "Longest branch in tokens; one that reaches it is dropped as truncated.")
     judge: str | None = field(None, "Judge that labels branches; unset: the first task's own.")
     judge_model: str | None = field(None, "Model behind that judge, provider/model or a card.")
+    first: Count = field(2, "adaptive: branches a prefix before anything is decided.")
+    min_chance: Fraction = field(0.1, "adaptive: below this chance of the missing side a prefix is left.")
     hint_blind: bool = field(False, "Whether the judge sees no note and no reference path.")
     batch_size: Count = field(64, "Branches grown together by a local model.")
     workers: Count = field(4, "Items explored at a time.")
@@ -135,10 +137,13 @@ class RunCard(Strict):
 
 
 class Overlap(Strict):
-    """`overlap`: kinds of likeness with the benchmark that are accepted, and why."""
+    """`overlap`: kinds of likeness with one benchmark that are accepted, and why; the model card says so."""
 
-    allow: list[Literal["near text", "near image", "same image", "same elements"]]
-    why: Annotated[str, Field(min_length=20)]
+    task: str = Field(description="The benchmark.")
+    allow: list[Literal["same text", "near text", "near image", "same elements"]] = Field(
+        description="Kinds of likeness. An equal image is never accepted."
+    )
+    why: Annotated[str, Field(min_length=20)] = Field(description="The reason, for the model card.")
 
 
 class Recipe(Strict):
@@ -240,9 +245,19 @@ def load_recipe(argument: str, extra: list[Path] | None = None) -> tuple[Recipe,
 
 
 def named(reference: str) -> Any:
-    """What `package.module:Name` stands for."""
+    """What `package.module:Name` stands for.
+
+    Raises:
+        UserError: a package of the training is not installed.
+    """
     module, _, name = reference.partition(":")
-    return getattr(importlib.import_module(module), name)
+    try:
+        return getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] in ("rsbench", "srpo_train"):
+            raise
+        words = f"Training needs the extra [train]: pip install 'rsbench[train]' ({error})"
+        raise UserError(words) from error
 
 
 def changed(recipe: Recipe, where: str, **values: Any) -> Recipe:

@@ -4,6 +4,7 @@ A stage that is done is not done again: exploring skips branches on record, opti
 checkpoint and stops at a finished model, running resumes as any run does.
 """
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from rsbench.show import run_and_show
 from rsbench.store import RunFolder
 from rsbench.types import UserError
 from srpo_train.job import Job, rank
+from srpo_train.judging import check_judge
 from srpo_train.model_card import is_finished
 from srpo_train.recipes import KINDS, Recipe, load_recipe, named
 
@@ -38,8 +40,10 @@ def train(
     """
     card, found = load_recipe(recipe, shelves)
     job = make(card, found)
-    leak = job.check_leakage()
+    job.items  # noqa: B018 - unreadable data is found here
+    check_judge(job, stages)
     run_judges = {task: _run_judge(job, task) for task in card.run.tasks} if "run" in stages else {}
+    leak = job.check_leakage()
     if dry_run:
         job.say(named("srpo_train.estimate:text")(job, stages))
         return True
@@ -77,6 +81,8 @@ def _run(job: Job, run_judges: dict[str, str]) -> bool:
     if not is_finished(job.out / MODEL):
         raise UserError(f"{job.out / MODEL}: no trained model there; --stage optimise makes it")
     wanted, complete = job.recipe.run, True
+    # The trained model is a folder here, whatever server and revision its start came from.
+    own = dataclasses.replace(job.model_options, base_url=None, api_key_env=None, revision=None)
     for task in wanted.tasks:
         settings = Settings(
             model=f"hf/{job.out / MODEL}",
@@ -86,7 +92,7 @@ def _run(job: Job, run_judges: dict[str, str]) -> bool:
             limit=wanted.limit,
             shelves=job.shelves,
             params=GenParams(max_tokens=wanted.max_tokens),
-            model_options=job.model_options,
+            model_options=own,
             judge_options=job.judge_options,
             allow_same_family=job.allow_same_family,
             yes=job.yes,

@@ -16,7 +16,22 @@ from srpo_train.objectives import METRICS, Objective, evaluate
 from srpo_train.questions import Question
 
 
-class SRPOTrainer(Trainer):  # type: ignore[misc] # transformers is untyped
+class WholeCheckpoints(Trainer):  # type: ignore[misc] # transformers is untyped
+    """A Trainer that resumes with all weights or fails.
+
+    Trainer's own way puts the file's tensors into the model by name. Checkpoints of LLaVA and others are
+    written under their older names, so nothing fits, and it goes on from other weights with a warning.
+    """
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if not isinstance(self.model, PreTrainedModel) or self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
+        saved = type(self.model).from_pretrained(resume_from_checkpoint, dtype=self.model.dtype)
+        self.model.load_state_dict(saved.state_dict())
+
+
+class SRPOTrainer(WholeCheckpoints):
     """Trains on questions. One optimiser step sees per_device_train_batch_size questions a process.
 
     Expects a model that already has its adapter, if it is to have one, and `add_scoring` before that.
@@ -83,18 +98,6 @@ class SRPOTrainer(Trainer):  # type: ignore[misc] # transformers is untyped
         means = torch.as_tensor(output.predictions).mean(0).tolist()
         output.metrics.update({f"{metric_key_prefix}_{n}": m for n, m in zip(METRICS, means, strict=True)})
         return output
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        """Load all weights or fail.
-
-        Trainer's own way puts the file's tensors into the model by name. Checkpoints of LLaVA and others are
-        written under their older names, so nothing fits, and it goes on from other weights with a warning.
-        """
-        if not isinstance(self.model, PreTrainedModel) or self.is_fsdp_enabled or self.is_deepspeed_enabled:
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
-            return
-        saved = type(self.model).from_pretrained(resume_from_checkpoint, dtype=self.model.dtype)
-        self.model.load_state_dict(saved.state_dict())
 
 
 def log_probs(model: Any, batch: dict[str, Any]) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Questions made by hand for the tests of layouts and trainer: real prompts and pictures, invented branches."""
+"""Questions made by hand for the tests of layouts and trainer: real prompts, invented branches."""
 
 import random
 from typing import Any

@@ -24,13 +24,14 @@ from srpo_train.trainer import SRPOTrainer, add_scoring  # noqa: E402
 from tests.cli import environment  # noqa: E402
 
 HERE = Path(__file__).parent
+SRPO = Objective(lam=0.5)
 
 
 def questions(loaded: Loaded, n: int = 4) -> list[Question]:
     return [question(loaded, k, picture(k), 4 + 2 * (k % 3)) for k in range(n)]
 
 
-def trainer(loaded: Loaded, out: Path, objective: Objective = Objective(lam=0.5), **more: Any) -> SRPOTrainer:
+def trainer(loaded: Loaded, out: Path, objective: Objective = SRPO, **more: Any) -> SRPOTrainer:
     held_out = more.pop("held_out", None)
     layout = more.pop("layout", "tree")
     n = more.pop("n", 4)

@@ -212,9 +212,25 @@ def build(kind: str, seed: int = 0) -> Loaded:
     return Loaded(model.eval(), processor)
 
 
+def make_terse(loaded: Loaded) -> None:
+    """Let replies end after some tokens, and hold no image token, as a trained model's do.
+
+    Every embedding gets one constant component, to which the output layer's rows of the two tokens answer.
+    """
+    config, tok = loaded.model.config, loaded.tokenizer
+    inputs, outputs = loaded.model.get_input_embeddings().weight, loaded.model.get_output_embeddings().weight
+    with torch.no_grad():
+        inputs[:, 0], outputs[:, 0] = 0.5, 0.0
+        outputs[tok.eos_token_id, 0] = 0.9
+        image = getattr(config, "image_token_id", None) or getattr(config, "image_token_index", None)
+        if image is not None:
+            outputs[image, 0] = -3.0
+
+
 def save(kind: str, folder: Path, seed: int = 0) -> Path:
-    """The same as a checkpoint on disk."""
+    """The same as a checkpoint on disk, of few words."""
     loaded = build(kind, seed)
+    make_terse(loaded)
     loaded.model.save_pretrained(folder)
     loaded.processor.save_pretrained(folder)
     if kind != "qwen3_vl":
