@@ -1,6 +1,6 @@
 """Usable pairs a token: adaptive against uniform exploration; and cached branches against encoding anew.
 
-    python benchmarks/exploration.py [--items 16] [--seeds 3] [--split train.jsonl]
+    python benchmarks/exploration.py [--items 16] [--seeds 3] [--split train]
         [--keep FOLDER] [--out exploration.json]
 
 The embedded model on training items of `rsbench-closed`, judged by the oracle, label `step`. A branch's noise
@@ -45,8 +45,7 @@ def no_model(name: str) -> Model:
 def plan_of(split: str, items: int) -> Plan:
     """Items of the closed world with their prompts."""
     card, found = load_task("rsbench-closed")
-    card = card.model_copy(update={"data": card.data.model_copy(update={"file": split})})
-    return make_plan(card, found, Settings(limit=items), {})
+    return make_plan(card, found, Settings(limit=items, split=split), {})
 
 
 def run(settings: Exploration, loaded: Loaded, plan: Plan, out: Path, known: Path | None) -> Path:
@@ -196,7 +195,7 @@ def main() -> None:
     )
     parser.add_argument("--items", type=int, default=16)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--split", default="train.jsonl")
+    parser.add_argument("--split", default="train")
     parser.add_argument("--keep", type=Path, help="keep the explorations here, and go on with those there")
     parser.add_argument("--skip-speed", action="store_true")
     parser.add_argument("--out", type=Path)

@@ -51,6 +51,8 @@ class ServerBrancher:
         """Tokenise prompt and path as the checkpoint's own processor does."""
         if self._loaded is None:
             self._loaded = self._load()
+            if self._loaded.tokenizer.pad_token is None:  # asked for, though one prompt needs no padding
+                self._loaded.tokenizer.pad_token = self._loaded.tokenizer.eos_token
         return await asyncio.to_thread(self._open, sample, self._loaded)
 
     def _open(self, sample: Sample, loaded: Loaded) -> Trunk:
