@@ -185,7 +185,7 @@ class _Explorer:
         self._progress.branches += 1
         self._progress.dropped += branch.label.favourable is None
         if branch.status in ("unverified", "error"):
-            self._progress.note = f"item {branch.item}: {branch.status}: {branch.label.reason}"
+            self._progress.note = f"{branch.status}: {branch.label.reason}"
         return branch
 
     async def _verdict(self, item: "_Item", one: "_Wanted", sampled: Sampled) -> tuple[Verdict, Steps]:
