@@ -1,18 +1,17 @@
 """Usable pairs a token: adaptive against uniform exploration; and cached branches against encoding anew.
 
-    python benchmarks/exploration.py [--items 16] [--seeds 3] [--split train]
+    python benchmarks/exploration.py [--items 12] [--seeds 3] [--split train]
         [--keep FOLDER] [--out exploration.json]
 
 The embedded model on training items of `rsbench-closed`, judged by the oracle, label `step`. A branch's noise
 comes from its item, prefix, draw and seed alone, so all samplers see the same branches: `uniform` with K = 10
-is sampled, and every other sampler runs the same stage on a copy of its records and makes only what is not
-there. Intervals: items resampled (bootstrap), the same for both sides of a ratio, over all seeds together.
+is sampled, and the other samplers, whose decisions are pure functions of what was drawn, are replayed on its
+records. Intervals: items resampled (bootstrap), the same for both sides of a ratio, over all seeds together.
 """
 
 import argparse
 import asyncio
 import random
-import shutil
 import tempfile
 import time
 from collections import defaultdict
@@ -28,11 +27,17 @@ from rsbench.plan import Plan, make_plan
 from rsbench.settings import Settings
 from srpo_train.brancher import Ask
 from srpo_train.branches import Branch, group, pairs, read_branches
-from srpo_train.exploration import Exploration
+from srpo_train.exploration import Exploration, SamplerName, look
 from srpo_train.explore import explore
 from srpo_train.hf_branches import HFBrancher
 
 CAPS = (1, 2, 4)  # pairs a prefix that training would use
+SAMPLERS: dict[str, tuple[SamplerName, int]] = {
+    "uniform, K = 2": ("uniform", 2),
+    "uniform, K = 4": ("uniform", 4),
+    "uniform, K = 10": ("uniform", 10),
+    "adaptive": ("adaptive", 10),
+}
 MAX_TOKENS = 160
 Cost = dict[tuple[int, str], tuple[int, int, int]]  # (seed, item) → pairs, tokens, verdicts
 
@@ -48,17 +53,14 @@ def plan_of(split: str, items: int) -> Plan:
     return make_plan(card, found, Settings(limit=items, split=split), {})
 
 
-def run(settings: Exploration, loaded: Loaded, plan: Plan, out: Path, known: Path | None) -> Path:
-    """One exploration; `known`: a folder whose branches need not be sampled again."""
-    if known is not None and not out.exists():
-        out.mkdir()
-        shutil.copy(known / "branches.jsonl", out)
-    judge = build(JudgeChoice("oracle", None), [], no_model, lambda model: model.generate)
-    brancher = HFBrancher("tiny", Checkpoint(str(TINY)).identity("tiny"), lambda: loaded)
-    kept = asyncio.run(explore(settings, brancher, judge, plan, out))
-    if known is None:
-        print(f"{out.name}: {kept.branches} branches, {kept.generated_tokens} tokens", flush=True)  # noqa: T201
-    return out
+def pool(loaded: Loaded, plan: Plan, seed: int, out: Path) -> Path:
+    """Ten branches at every prefix of every item; goes on where an earlier call was stopped."""
+    if not (out / "exploration.json").exists():
+        judge = build(JudgeChoice("oracle", None), [], no_model, lambda model: model.generate)
+        brancher = HFBrancher("tiny", Checkpoint(str(TINY)).identity("tiny"), lambda: loaded)
+        settings = Exploration("uniform", k=10, seed=seed, branch_label="step", max_tokens=MAX_TOKENS)
+        asyncio.run(explore(settings, brancher, judge, plan, out))
+    return out / "branches.jsonl"
 
 
 def cost(kept: list[Branch], seed: int, cap: int) -> Cost:
@@ -97,46 +99,31 @@ def interval(ours: Cost, theirs: Cost, items: list[str], seeds: range) -> str:
 def compare(loaded: Loaded, plan: Plan, seeds: range, folder: Path) -> dict[str, dict[str, object]]:
     """Every sampler on the same items and seeds, a table row for each at each cap."""
     kept: dict[tuple[str, int], Cost] = defaultdict(dict)
-    shared = {"branch_label": "step", "max_tokens": MAX_TOKENS}
     for seed in seeds:
-        pool = run(
-            Exploration("uniform", k=10, seed=seed, **shared),  # type: ignore[arg-type]
-            loaded,
-            plan,
-            folder / f"pool-{seed}",
-            None,
-        )
+        stored = list(read_branches(pool(loaded, plan, seed, folder / f"pool-{seed}")))
         for cap in CAPS:
-            for name, sampler, k in (
-                ("uniform, K = 2", "uniform", 2),
-                ("uniform, K = 4", "uniform", 4),
-                ("uniform, K = 10", "uniform", 10),
-                ("adaptive", "adaptive", 10),
-            ):
-                settings = Exploration(sampler, k=k, seed=seed, pairs_per_prefix=cap, **shared)  # type: ignore[arg-type]
-                out = run(settings, loaded, plan, folder / f"{seed}-{cap}-{sampler}-{k}", pool)
-                kept[name, cap] |= cost(used(out, settings), seed, cap)
+            for name, (sampler, k) in SAMPLERS.items():
+                settings = Exploration(sampler, k=k, seed=seed, pairs_per_prefix=cap)
+                kept[name, cap] |= cost(used(stored, settings), seed, cap)
     items = sorted({item for _, item in kept["adaptive", 1]})
     rows: dict[str, dict[str, object]] = {}
     for cap in CAPS:
-        for name in ("uniform, K = 2", "uniform, K = 4", "uniform, K = 10", "adaptive"):
+        for name in SAMPLERS:
             own, ten = kept[name, cap], kept["uniform, K = 10", cap]
             rows[f"{name}, {cap} a prefix"] = {
                 "pairs": sum(row[0] for row in own.values()),
                 "tokens": sum(row[1] for row in own.values()),
                 "pairs_per_1000_tokens": round(1000 * rate(own, items, seeds, 1), 2),
                 "pairs_per_verdict": round(rate(own, items, seeds, 2), 3),
-                "tokens_ratio_to_K10": interval(own, ten, items, seeds),
+                "pairs_per_token_to_K10": interval(own, ten, items, seeds),
             }
     return rows
 
 
-def used(out: Path, settings: Exploration) -> list[Branch]:
-    """The branches that this sampler asked for, out of a file that holds more: replayed on the records."""
-    from srpo_train.exploration import look
-
+def used(branches: list[Branch], settings: Exploration) -> list[Branch]:
+    """The branches that a sampler asks for, out of records that hold more."""
     stored: dict[str, dict[int, dict[int, Branch]]] = defaultdict(lambda: defaultdict(dict))
-    for branch in read_branches(out / "branches.jsonl"):
+    for branch in branches:
         stored[branch.item][branch.prefix_steps][branch.draw] = branch
     sampler, kept = settings.make_sampler(), []
     for prefixes in stored.values():
@@ -193,7 +180,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--items", type=int, default=16)
+    parser.add_argument("--items", type=int, default=12)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--split", default="train")
     parser.add_argument("--keep", type=Path, help="keep the explorations here, and go on with those there")
