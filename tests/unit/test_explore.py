@@ -214,6 +214,7 @@ def test_the_step_where_an_unsafe_branch_turns_is_searched(tmp_path: Path) -> No
     assert report.judge_calls == len(
         {(b.prefix_ids, b.branch_ids, b.item) for g in groups for b in g.branches if b.draw >= 0}
     )
+    assert report.by_role["turn"].prefixes == len(searched) and report.by_role["answer"].prefixes == 3
     # Again, and nothing is asked; the same folder without the search would be another exploration.
     brancher = ScriptedBrancher(says=drifting)
     assert run(tmp_path, settings, brancher) == report and brancher.asked == []
