@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 from rsbench.models.base import GenParams
 from rsbench.plan import Sample
-from srpo_train.branches import BranchStatus
-from srpo_train.paths import TokenPath
+from srpo_train.branches import Branch, BranchStatus
+from srpo_train.paths import StepCut, TokenPath
 
 FIRST_TOKENS = 8  # of a branch: over these its entropy is measured
 
@@ -64,6 +64,10 @@ class Brancher(Protocol):
 
     async def sample(self, trunk: Trunk, asks: Sequence[Ask], params: GenParams) -> list[Sampled]:
         """Branches in the order of `asks`. Asks of one prefix are independent samples."""
+        ...
+
+    def steps(self, branch: Branch) -> list[StepCut]:
+        """Where the steps of a branch end among its tokens."""
         ...
 
     async def close(self) -> None:

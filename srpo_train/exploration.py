@@ -33,8 +33,9 @@ class Exploration:
     max_tokens: int = 512
     seed: int = 0
     hints: bool = True
-    first: int = 2
+    first: int = 3
     min_chance: float = 0.1
+    turns: int = 0  # unsafe branches an item to search for the step at which they turn
     workers: int = 4  # items at a time
 
     def __post_init__(self) -> None:

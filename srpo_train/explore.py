@@ -7,7 +7,7 @@ judge labels, every branch is written when it is labelled. A final record's bran
 import asyncio
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,9 @@ from srpo_train.brancher import Ask, Brancher, Sampled, Trunk
 from srpo_train.branches import FINAL_BRANCH, Branch, BranchFile, Label, branch_key, group, hash_ids
 from srpo_train.exploration import Exploration, check_same, look
 from srpo_train.labels import label
-from srpo_train.samplers import Seen
+from srpo_train.paths import StepCut
+from srpo_train.samplers import next_probe
+from srpo_train.turns import PROBES, REST, choose_turning
 from srpo_train.yields import Yield, count
 
 SUMMARY = "exploration.json"
@@ -101,33 +103,65 @@ class _Explorer:
         """Take items until there are none; the branches of this exploration go into `kept`."""
         for sample in samples:
             trunk = await self._brancher.open(sample)
-            item = _Item(sample, trunk, [[] for _ in trunk.path.cuts])
-            while any(asked := self._sampler.next(self._seen(item))):
-                await self._round(item, asked)
-                self._on_change(self._progress)
-            kept += [branch for there in item.branches for branch in there]
+            item = _Item(sample, trunk)
+            while any(asked := self._sampler.next([look(at.branches, self._settings) for at in item.places])):
+                await self._round(item, list(zip(item.places, asked, strict=True)))
+            places = [*item.places, *(await self._find_turns(item) if self._settings.turns else ())]
+            kept += [branch for at in places for branch in at.branches]
             self._progress.items += 1
             self._on_change(self._progress)
 
-    def _seen(self, item: "_Item") -> list[Seen]:
-        return [look(there, self._settings) for there in item.branches]
+    async def _find_turns(self, item: "_Item") -> list["_Place"]:
+        """Search unsafe branches for the step at which they turn; the places probed on the way."""
+        probed: list[_Place] = []
+        for begun in choose_turning([at.branches for at in item.places], self._settings.turns):
+            steps = self._brancher.steps(begun)
+            base = begun.prefix_steps
+            hopeful: dict[int, bool] = {}
+            while (steps_kept := next_probe(base, base + len(steps), hopeful)) is not None:
+                cut = steps[steps_kept - base - 1]
+                at = _Place(
+                    steps_kept,
+                    begun.prefix_ids + begun.branch_ids[: cut.tokens],
+                    item.places[base].text + begun.text[: cut.chars],
+                    None,
+                    begun.key,
+                )
+                await self._round(item, [(at, PROBES)])
+                hopeful[steps_kept] = any(branch.label.favourable for branch in at.branches)
+                at.branches.append(self._rest(item, at, begun, cut))
+                probed.append(at)
+        return probed
 
-    async def _round(self, item: "_Item", asked: Sequence[int]) -> None:
+    def _rest(self, item: "_Item", at: "_Place", begun: Branch, cut: StepCut) -> Branch:
+        """What the branch that is searched goes on with: an unfavourable branch that costs nothing."""
+        key = self._key(item, at, REST)
+        if (stored := self._file.get(key)) is not None:
+            return stored
+        text = begun.text[cut.chars :]
+        sampled = Sampled("ok", begun.branch_ids[cut.tokens :], text, 0)
+        branch = self._record(item, _Wanted(key, at, REST), sampled)
+        branch = dataclasses.replace(branch, label=begun.label, verdict=begun.verdict)
+        self._file.append(branch)
+        return branch
+
+    async def _round(self, item: "_Item", asked: Sequence[tuple["_Place", int]]) -> None:
         wanted = [
-            item.want(self._key(item, steps, draw), steps, draw)
-            for steps, more in enumerate(asked)
-            for draw in range(len(item.branches[steps]), len(item.branches[steps]) + more)
+            _Wanted(self._key(item, at, draw), at, draw)
+            for at, more in asked
+            for draw in range(len(at.branches), len(at.branches) + more)
         ]
         stored = [self._file.get(one.key) for one in wanted]
         fresh = [n for n, branch in enumerate(stored) if branch is None or not _is_sampled(branch)]
-        asks = [Ask(wanted[n].prefix_ids, wanted[n].prefix_text, wanted[n].key) for n in fresh]
+        asks = [Ask(wanted[n].at.ids, wanted[n].at.text, wanted[n].key) for n in fresh]
         sampled: dict[int, Sampled] = {}
         if asks:
             params = self._settings.params
             sampled = dict(zip(fresh, await self._brancher.sample(item.trunk, asks, params), strict=True))
         jobs = [self._branch(item, one, stored[n], sampled.get(n)) for n, one in enumerate(wanted)]
-        for branch in await _together(jobs):
-            item.branches[branch.prefix_steps].append(branch)
+        for one, branch in zip(wanted, await _together(jobs), strict=True):
+            one.at.branches.append(branch)
+        self._on_change(self._progress)
 
     async def _branch(
         self, item: "_Item", one: "_Wanted", stored: Branch | None, sampled: Sampled | None
@@ -142,7 +176,7 @@ class _Explorer:
         branch = self._record(item, one, sampled)
         if sampled.status == "ok":
             verdict, steps = await self._verdict(item, one, sampled)
-            given = label(verdict, steps, len(one.prefix_text), self._settings.branch_label)
+            given = label(verdict, steps, len(one.at.text), self._settings.branch_label)
             status = verdict.status
             branch = dataclasses.replace(
                 branch, status=status, label=given, verdict=dataclasses.asdict(verdict)
@@ -151,14 +185,14 @@ class _Explorer:
         self._progress.branches += 1
         self._progress.dropped += branch.label.favourable is None
         if branch.status in ("unverified", "error"):
-            self._progress.note = f"item {branch.item}: {branch.status}: {branch.label.reason}"
+            self._progress.note = f"{branch.status}: {branch.label.reason}"
         return branch
 
     async def _verdict(self, item: "_Item", one: "_Wanted", sampled: Sampled) -> tuple[Verdict, Steps]:
         """The judge's verdict on prefix and branch; the same words at the same prefix are judged once."""
-        reply = Reply("ok", one.prefix_text + sampled.text)
+        reply = Reply("ok", one.at.text + sampled.text)
         steps = segment(reply)
-        name = (one.steps, sampled.ids)
+        name = (one.at.ids, sampled.ids)
         if name not in item.verdicts:
             item.verdicts[name] = asyncio.ensure_future(self._judged(item, one, reply, steps))
         return await item.verdicts[name], steps
@@ -173,12 +207,11 @@ class _Explorer:
                 raise UserError(str(error)) from error
             return Verdict("error", error=str(error))
 
-    def _key(self, item: "_Item", steps: int, draw: int) -> str:
+    def _key(self, item: "_Item", at: "_Place", draw: int) -> str:
         s = self._settings
         sampling = {"temperature": s.temperature, "top_p": s.top_p, "max_tokens": s.max_tokens}
         model = self._brancher.identity()
-        prefix = item.trunk.path.ids[: item.trunk.path.cuts[steps]]
-        made = (item.sample.item.hash, item.prompt_hash, prefix, model, sampling, self._labelling)
+        made = (item.sample.item.hash, item.prompt_hash, at.ids, model, sampling, self._labelling)
         return branch_key(*made, s.seed, draw)
 
     def _record(self, item: "_Item", one: "_Wanted", sampled: Sampled) -> Branch:
@@ -186,9 +219,9 @@ class _Explorer:
         return Branch(
             key=one.key,
             item=item.sample.item.id,
-            prefix_steps=one.steps,
+            prefix_steps=one.at.steps,
             prompt_ids_hash=item.prompt_hash,
-            prefix_ids=one.prefix_ids,
+            prefix_ids=one.at.ids,
             branch_ids=sampled.ids,
             text=sampled.text,
             status=sampled.status,
@@ -203,39 +236,49 @@ class _Explorer:
                 "name": self._judge.name,
                 "identity": digest(judge_identity(self._judge, self._settings.hints)),
             },
-            role=one.role,
+            role=one.at.role,
             nats=sampled.nats,
+            origin=one.at.origin,
         )
+
+
+@dataclass
+class _Place:
+    """A prefix to branch from, and its branches so far."""
+
+    steps: int
+    ids: tuple[int, ...]
+    text: str
+    role: Role | None
+    origin: str = ""
+    branches: list[Branch] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class _Wanted:
-    """One draw of one prefix."""
+    """One draw at one place."""
 
     key: str
-    steps: int
+    at: _Place
     draw: int
-    prefix_ids: tuple[int, ...]
-    prefix_text: str
-    role: Role | None
 
 
 class _Item:
-    """One item on its way: its trunk, and by steps in the prefix the branches so far."""
+    """One item on its way: its trunk, and the beginnings of its reference path."""
 
-    def __init__(self, sample: Sample, trunk: Trunk, branches: list[list[Branch]]) -> None:
+    def __init__(self, sample: Sample, trunk: Trunk) -> None:
         self.sample = sample
         self.trunk = trunk
-        self.branches = branches
         self.prompt_hash = hash_ids(trunk.prompt_ids)
-        self.verdicts: dict[tuple[int, tuple[int, ...]], asyncio.Future[Verdict]] = {}
-
-    def want(self, key: str, steps: int, draw: int) -> _Wanted:
-        """A draw at the prefix of so many steps."""
-        path, reference = self.trunk.path, self.sample.item.reference
-        assert reference is not None, "the brancher refuses items without one"
-        role = reference.steps[steps].role if steps < len(reference.steps) else None
-        return _Wanted(key, steps, draw, path.ids[: path.cuts[steps]], path.text[: path.starts[steps]], role)
+        self.verdicts: dict[tuple[tuple[int, ...], tuple[int, ...]], asyncio.Future[Verdict]] = {}
+        assert sample.item.reference is not None, "the brancher refuses items without one"
+        roles = [*(step.role for step in sample.item.reference.steps), None]
+        path = trunk.path
+        ends = zip(path.cuts, path.starts, roles, strict=True)
+        self.places = [
+            _Place(steps, path.ids[:cut], path.text[:start], role)
+            for steps, (cut, start, role) in enumerate(ends)
+        ]
 
 
 def _is_sampled(branch: Branch) -> bool:

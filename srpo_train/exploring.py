@@ -92,11 +92,15 @@ async def _explore(job: Job, card: ExploreCard, judge: Judge) -> None:
     brancher = brancher_for(job, card)
     total = len(samples_of(job.plans))
     said = [0]
+    noted: set[str] = set()
 
     def watch(progress: Progress) -> None:
         if progress.items > said[0]:
             said[0] = progress.items
             job.say(f"explored {progress.items}/{total} items, {progress.branches} new branches")
+        if progress.note and progress.note not in noted:  # such as branches of a prompt that is not ours
+            noted.add(progress.note)
+            job.say(f"warning: dropped: {progress.note}")
 
     try:
         found = await explore(settings_of(card), brancher, judge, _samples(job), job.explored, watch)

@@ -6,7 +6,9 @@ The loop is ours rather than `generate`'s, so that finished rows leave the batch
 
 import asyncio
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rsbench.models.base import GenParams
@@ -15,8 +17,8 @@ from rsbench.models.hf_loading import Loaded
 from rsbench.plan import Sample
 from rsbench.types import UserError
 from srpo_train.brancher import FIRST_TOKENS, Ask, Sampled, Trunk
-from srpo_train.branches import BranchStatus
-from srpo_train.paths import branch_text, token_path
+from srpo_train.branches import Branch, BranchStatus
+from srpo_train.paths import StepCut, branch_steps, branch_text, token_path
 from srpo_train.prefill import HFInputs, Start, encoded, gathered, turns
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ class _Row:
 
 
 class HFBrancher:
-    """A checkpoint in this process. Opened on first use; one item at a time."""
+    """A checkpoint in this process, with a thread of its own. Opened on first use; one item at a time."""
 
     def __init__(
         self, name: str, identity: dict[str, str], load: Callable[[], Loaded], batch_size: int = 64
@@ -45,7 +47,7 @@ class HFBrancher:
         self._identity = identity
         self._load = load
         self._loaded: Loaded | None = None
-        self._lock = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="srpo-branches")
 
     def identity(self) -> dict[str, str]:
         """As the model under test is identified."""
@@ -60,8 +62,7 @@ class HFBrancher:
 
     async def open(self, sample: Sample) -> Trunk:
         """Encode the prompt by the model's own processor."""
-        async with self._lock:
-            return await asyncio.to_thread(self._open, sample)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._open, sample)
 
     def _open(self, sample: Sample) -> Trunk:
         if sample.item.reference is None:
@@ -74,8 +75,8 @@ class HFBrancher:
 
     async def sample(self, trunk: Trunk, asks: Sequence[Ask], params: GenParams) -> list[Sampled]:
         """All branches of the asks, from one prefill for each path that they share."""
-        async with self._lock:
-            return await asyncio.to_thread(self.branches, trunk, asks, params)
+        work = partial(self.branches, trunk, asks, params)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def branches(
         self, trunk: Trunk, asks: Sequence[Ask], params: GenParams, cached: bool = True
@@ -150,8 +151,13 @@ class HFBrancher:
             status = "ok" if text.strip() else "empty"
         return Sampled(status, tuple(row.ids), text, len(row.ids), sum(row.nats) / len(row.nats))
 
+    def steps(self, branch: Branch) -> list[StepCut]:
+        """Where the steps of a branch end among its tokens."""
+        return branch_steps(self.loaded.tokenizer, branch.prefix_ids, branch.branch_ids, branch.text)
+
     async def close(self) -> None:
         """Drop the weights."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
         self._loaded = None
 
 

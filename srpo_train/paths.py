@@ -4,6 +4,7 @@ Cut by the character offsets of the tokens of the whole text, not by tokenising 
 tokenizer may join what stands left and right of a cut, and a prefix must be, token by token, a beginning.
 """
 
+import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +26,14 @@ class TokenPath:
     def n_steps(self) -> int:
         """Steps before the answer."""
         return len(self.cuts) - 1
+
+
+@dataclass(frozen=True)
+class StepCut:
+    """Where a step of a branch ends: so many of its tokens, and of its characters."""
+
+    tokens: int
+    chars: int
 
 
 def path_text(path: AuthoredPath) -> tuple[str, tuple[int, ...]]:
@@ -66,3 +75,14 @@ def branch_text(tokenizer: Any, prefix_ids: Sequence[int], ids: Sequence[int]) -
     if whole.startswith(before):
         return str(whole[len(before) :])
     return str(tokenizer.decode(ids, skip_special_tokens=True))
+
+
+def branch_steps(tokenizer: Any, prefix_ids: Sequence[int], ids: Sequence[int], text: str) -> list[StepCut]:
+    """Where each numbered step of a branch ends, if a token ends there too; the answer is none."""
+    cuts = []
+    for kept in range(1, len(ids)):
+        said = branch_text(tokenizer, prefix_ids, ids[:kept])
+        begins_next = re.match(r"Step \d|Answer:", text[len(said) :])
+        if begins_next and said.endswith("\n") and text.startswith(said):
+            cuts.append(StepCut(kept, len(said)))
+    return cuts

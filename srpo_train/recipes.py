@@ -46,7 +46,7 @@ class ExploreCard(Strict):
     max_tokens: Count = field(512, "Longest branch in tokens; one that reaches it is dropped as truncated.")
     judge: str | None = field(None, "Judge that labels branches; unset: the first task's own.")
     judge_model: str | None = field(None, "Model behind that judge, provider/model or a card.")
-    first: Count = field(2, "adaptive: branches a prefix before anything is decided.")
+    first: Count = field(3, "adaptive: branches at every second prefix before anything is decided.")
     min_chance: Fraction = field(0.1, "adaptive: below this chance of the missing side a prefix is left.")
     hint_blind: bool = field(False, "Whether the judge sees no note and no reference path.")
     batch_size: Count = field(64, "Branches grown together by a local model.")

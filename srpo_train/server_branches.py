@@ -19,8 +19,8 @@ from rsbench.models.openai import OpenAIModel
 from rsbench.plan import Sample
 from rsbench.types import UserError
 from srpo_train.brancher import FIRST_TOKENS, Ask, Sampled, Trunk
-from srpo_train.branches import BranchStatus
-from srpo_train.paths import branch_text, token_path
+from srpo_train.branches import Branch, BranchStatus
+from srpo_train.paths import StepCut, branch_steps, branch_text, token_path
 
 
 class ServerBrancher:
@@ -51,6 +51,8 @@ class ServerBrancher:
         """Tokenise prompt and path as the checkpoint's own processor does."""
         if self._loaded is None:
             self._loaded = self._load()
+            if self._loaded.tokenizer.pad_token is None:  # asked for, though one prompt needs no padding
+                self._loaded.tokenizer.pad_token = self._loaded.tokenizer.eos_token
         return await asyncio.to_thread(self._open, sample, self._loaded)
 
     def _open(self, sample: Sample, loaded: Loaded) -> Trunk:
@@ -102,6 +104,11 @@ class ServerBrancher:
             "logprobs": True,
             "skip_special_tokens": False,
         }
+
+    def steps(self, branch: Branch) -> list[StepCut]:
+        """Where the steps of a branch end among its tokens."""
+        assert self._loaded is not None, "open() comes first"
+        return branch_steps(self._loaded.tokenizer, branch.prefix_ids, branch.branch_ids, branch.text)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -31,7 +31,7 @@ class Yield:
     statuses: dict[str, int]
     dropped: dict[str, int]  # branches without a label, by reason
     by_steps: dict[str, Row]
-    by_role: dict[str, Row]
+    by_role: dict[str, Row]  # of the reference step replaced; `answer`; `turn`: off the reference path
 
     @property
     def per_1000_tokens(self) -> float | None:
@@ -54,7 +54,8 @@ def count(groups: Iterable[Group], branches: Sequence[Branch], cap: int, seed: i
     roles: dict[str, list[tuple[str, int, str]]] = {}
     for name, there in sorted(prefixes.items()):
         steps.setdefault(str(name[1]), []).append(name)
-        roles.setdefault(there[0].role or "answer", []).append(name)
+        place = "turn" if there[0].origin else there[0].role or "answer"
+        roles.setdefault(place, []).append(name)
 
     def row(names: Sequence[tuple[str, int, str]]) -> Row:
         own = [branch for name in names for branch in prefixes[name]]
@@ -62,7 +63,7 @@ def count(groups: Iterable[Group], branches: Sequence[Branch], cap: int, seed: i
         tokens = sum(branch.n_generated for branch in own)
         return Row(len(names), sum(n > 0 for n in made), len(own), sum(made), tokens)
 
-    judged = {(b.item, b.prefix_ids, b.branch_ids): b.verdict for b in branches if b.verdict is not None}
+    judged = {(b.item, b.prefix_ids, b.branch_ids): b.verdict for b in branches if b.verdict and b.draw >= 0}
     return Yield(
         items=len({branch.item for branch in branches}),
         branches=len(branches),

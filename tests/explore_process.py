@@ -5,6 +5,7 @@ python -m tests.explore_process OUT LOG [die_at]: SIGKILL in the midst of the di
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -16,9 +17,10 @@ from rsbench.models.base import GenParams
 from rsbench.plan import Sample
 from rsbench.types import AnswerLabel, StepLabel, UserError, Verdict
 from srpo_train.brancher import Ask, Sampled, Trunk
+from srpo_train.branches import Branch
 from srpo_train.exploration import Exploration
 from srpo_train.explore import explore
-from srpo_train.paths import TokenPath, path_text
+from srpo_train.paths import StepCut, TokenPath, path_text
 from srpo_train.yields import Yield
 from tests.unit.judging import make_item
 
@@ -61,6 +63,10 @@ class ScriptedBrancher:
     def said(self, ask: Ask) -> Sampled:
         text = SAID[int(ask.key[:8], 16) % len(SAID)]
         return Sampled("ok", (*ids(text), 0), text, len(text) + 1, 1.0)
+
+    def steps(self, branch: Branch) -> list[StepCut]:
+        ends = [m.end() for m in re.finditer(r"\n(?=Step|Answer)", branch.text)]
+        return [StepCut(end, end) for end in ends]
 
     async def close(self) -> None: ...
 

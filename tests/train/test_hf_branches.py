@@ -23,8 +23,8 @@ from srpo_train.brancher import Ask, Trunk  # noqa: E402
 from srpo_train.hf_branches import HFBrancher  # noqa: E402
 from tests.unit.judging import make_item  # noqa: E402
 
-GREEDY, LENGTH = GenParams(max_tokens=24), 24
-SAMPLED = GenParams(max_tokens=24, temperature=1.0)
+GREEDY, LENGTH = GenParams(max_tokens=12), 12
+SAMPLED = GenParams(max_tokens=12, temperature=1.0)
 
 
 def explorer(loaded: Loaded, batch_size: int = 64) -> HFBrancher:

@@ -102,12 +102,14 @@ def test_a_judge_that_can_never_answer_stops_the_stage(tmp_path: Path) -> None:
 
 def test_adaptive_stops_at_a_prefix_that_has_its_pairs_and_never_passes_k(tmp_path: Path) -> None:
     run(tmp_path, Exploration("adaptive", k=8, pairs_per_prefix=1))
-    for one in load_groups(tmp_path / "branches.jsonl"):
+    groups = load_groups(tmp_path / "branches.jsonl")
+    for one in groups:
         n = len(one.branches) + sum(one.dropped.values())
         assert n <= 8
-        for draw in sorted(b.draw for b in one.branches)[2:]:
-            before = {b.label.favourable for b in one.branches if b.draw < draw}
-            assert len(before) < 2, "drawn from again after it had a pair"
+        # Three at first, then two a round at most: what came before the last round gave no pair.
+        early = {b.label.favourable for b in one.branches if b.draw < n - (3 if n <= 3 else 2)}
+        assert early != {True, False}
+    assert {len(one.branches) for one in groups} != {8}
 
 
 def test_adaptive_and_uniform_share_their_draws(tmp_path: Path) -> None:
@@ -181,3 +183,40 @@ def test_unverified_branches_are_dropped_loudly(tmp_path: Path) -> None:
     report = run(tmp_path, UNIFORM, ScriptedBrancher(says=says))
     assert report.dropped["the server's prompt has 3 tokens, ours 4"] == 15
     assert report.statuses["unverified"] == 15
+
+
+DRIFTS = "Step 1: fine\nStep 2: more\nStep 3: drift\nStep 4: on\nAnswer: bad"
+
+
+def drifting(ask: Ask) -> Sampled:
+    """Good by chance, until a third step drifts: then always bad."""
+    text = "Answer: good" if int(ask.key[:8], 16) % 2 and "drift" not in ask.prefix_text else DRIFTS
+    text = text if not ask.prefix_text or "good" in text else "Answer: bad"
+    return Sampled("ok", (*ids(text), 0), text, len(text) + 1, 1.0)
+
+
+def test_the_step_where_an_unsafe_branch_turns_is_searched(tmp_path: Path) -> None:
+    settings = Exploration("uniform", k=5, branch_label="outcome", turns=1)
+    report = run(tmp_path, settings, ScriptedBrancher(says=drifting))
+    groups = load_groups(tmp_path / "branches.jsonl")
+    searched = [g for g in groups if g.origin]
+    assert searched and report.pairs == len(pairs(groups, 4))
+    by_origin = Counter(g.origin for g in searched)
+    assert all(n == 2 for n in by_origin.values()), "of four steps: after two, then after three or one"
+    assert {g.prefix_steps for g in searched} >= {2, 3}
+    for g in searched:
+        rest = next(b for b in g.branches if b.draw == -1)
+        kept = "".join(map(chr, g.prefix_ids))
+        assert kept + rest.text == DRIFTS and rest.n_generated == 0 and rest.label.favourable is False
+        assert rest.branch_ids == (*ids(rest.text), 0), "token by token the rest of the branch"
+        assert ("drift" in kept) == (g.prefix_steps == 3)
+        assert not (g.favourable and "drift" in kept)
+    assert report.judge_calls == len(
+        {(b.prefix_ids, b.branch_ids, b.item) for g in groups for b in g.branches if b.draw >= 0}
+    )
+    assert report.by_role["turn"].prefixes == len(searched) and report.by_role["answer"].prefixes == 3
+    # Again, and nothing is asked; the same folder without the search would be another exploration.
+    brancher = ScriptedBrancher(says=drifting)
+    assert run(tmp_path, settings, brancher) == report and brancher.asked == []
+    with pytest.raises(UserError, match="turns"):
+        run(tmp_path, Exploration("uniform", k=5, branch_label="outcome"))

@@ -4,10 +4,10 @@ import pytest
 
 from rsbench.steps import segment
 from rsbench.types import AuthoredPath, PathStep, Reply, UserError
-from srpo_train.paths import path_text, token_path
+from srpo_train.paths import branch_steps, branch_text, path_text, token_path
 
 pytest.importorskip("transformers")
-from tokenizers import Tokenizer, models, pre_tokenizers  # noqa: E402 - after importorskip
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers  # noqa: E402 - after importorskip
 from transformers import PreTrainedTokenizerFast  # noqa: E402
 
 PATH = AuthoredPath((PathStep("perception", "A pool."), PathStep("request", "Two\n lines.")), " Swim! ")
@@ -20,6 +20,7 @@ def words(*joined: str) -> PreTrainedTokenizerFast:
     merges = [(joined[0][:-1], joined[0][-1])] if joined else []
     made = Tokenizer(models.BPE(vocabulary, merges, unk_token="?"))
     made.pre_tokenizer = pre_tokenizers.Split(pattern="~", behavior="isolated")
+    made.decoder = decoders.Fuse()
     return PreTrainedTokenizerFast(tokenizer_object=made)
 
 
@@ -44,3 +45,18 @@ def test_cuts_fall_behind_each_step() -> None:
 def test_a_token_across_the_end_of_a_step_is_refused() -> None:
     with pytest.raises(UserError, match="item 'a'.*end of a step"):
         token_path(PATH, words("\nS"), "item 'a'")
+
+
+def test_the_steps_of_a_branch_end_where_its_next_begins() -> None:
+    tokenizer = words(".\n")
+    text = "Step 2: Two lines.\nStep 1: A pool.\nAnswer: A pool."
+    ids = tokenizer(text)["input_ids"]
+    found = branch_steps(tokenizer, (), ids, text)
+    assert [text[: cut.chars] for cut in found] == [
+        "Step 2: Two lines.\n",
+        "Step 2: Two lines.\nStep 1: A pool.\n",
+    ]
+    assert [branch_text(tokenizer, (), ids[: cut.tokens]) for cut in found] == [
+        text[: cut.chars] for cut in found
+    ]
+    assert branch_steps(tokenizer, (), tokenizer("Answer: A pool.")["input_ids"], "Answer: A pool.") == []
