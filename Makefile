@@ -9,7 +9,7 @@ TORCH_INDEX ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow lint scenes readme clean
+.PHONY: demo test test-slow test-browser lint scenes readme clean
 
 demo: $(VENV)/.demo
 	$(BIN)/rsbench run --subset demo
@@ -19,6 +19,9 @@ test: $(VENV)/.test
 
 test-slow: $(VENV)/.test
 	$(BIN)/python -m pytest -m "slow"
+
+test-browser: $(VENV)/.test
+	$(BIN)/python -m pytest -m "browser" tests/browser
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -43,8 +46,9 @@ $(VENV)/.test: pyproject.toml $(VENV)/.torch
 	$(PIP) --editable '.[openai,anthropic,train,dev]'
 	@touch $@
 
-readme: $(VENV)/.demo
+readme: $(VENV)/.test
 	$(BIN)/python tools/readme.py
+	$(BIN)/python tools/picture.py
 
 clean:
 	rm -rf $(VENV) build dist

@@ -20,6 +20,7 @@ from rsbench.cli_options import (
     JudgeModel,
     JudgeUrl,
     OneJudge,
+    ReportFile,
     RunArgument,
     Shelf,
     Timeout,
@@ -74,11 +75,19 @@ def show(
     run_folder: RunArgument,
     judge: OneJudge = None,
     item: Annotated[str | None, typer.Option(help="Show one item: query, steps, verdict.")] = None,
+    html: Annotated[bool, typer.Option("--html", help="Write an HTML report with every item.")] = False,
+    out: ReportFile = None,
 ) -> None:
-    """Show the numbers of a run, or one item of it step by step."""
-    from rsbench.show import show_item, show_run
+    """Show the numbers of a run, or one item of it step by step, or write them as an HTML report."""
+    from rsbench.show import show_item, show_report, show_run
 
-    if item is not None:
+    if out is not None and not html:
+        raise UserError("--out is where the report goes; it needs --html")
+    if html and item is not None:
+        raise UserError("--item is for the terminal; the report holds every item, at its address #ITEM")
+    if html:
+        show_report(run_folder, judge, out)
+    elif item is not None:
         show_item(run_folder, item, judge)
     else:
         show_run(run_folder, judge)

@@ -52,3 +52,7 @@ Adapter = Annotated[str | None, typer.Option(help="PEFT folder to put on top of 
 Revision = Annotated[str | None, typer.Option(help="Commit of a hub checkpoint; part of the reply keys.")]
 OneJudge = Annotated[str | None, typer.Option(help="Whose labels count, if the run has several judges.")]
 RunArgument = Annotated[Path, typer.Argument(help="A run folder.", show_default=False)]
+ReportFile = Annotated[
+    Path | None,
+    typer.Option(help="File of the HTML report; above 1,000 items a folder. Default: RUN/report.html."),
+]

@@ -8,7 +8,7 @@ and hashed for the selected items alone, once each: a run of two pairs need not 
 import hashlib
 import json
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -154,9 +154,12 @@ class Dataset:
             pairs = {name: pairs[name] for name in self._subset(subset, pairs)}
         if limit is not None:
             pairs = _draw(pairs, limit, seed)
-        chosen = {entry.id for group in pairs.values() for entry in group}
-        self._selected = frozenset(chosen)
-        self.index = tuple(entry for entry in self.index if entry.id in chosen)
+        self.keep({entry.id for group in pairs.values() for entry in group})
+
+    def keep(self, ids: Collection[str]) -> None:
+        """Keep these items alone."""
+        self._selected = frozenset(ids)
+        self.index = tuple(entry for entry in self.index if entry.id in self._selected)
 
     def _subset(self, name: str, pairs: Mapping[str, object]) -> list[str]:
         if name not in self.card.subsets:

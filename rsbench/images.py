@@ -109,3 +109,27 @@ def fingerprint(path: Path) -> "NDArray[floating[Any]]":
     if norm:
         values /= norm
     return values
+
+
+def small_picture(path: Path, side: int = 640, most: int = 100_000) -> EncodedImage:
+    """One image for a page: its own bytes if they are few, else scaled down to `side` pixels as WebP.
+
+    Raises:
+        UserError: as `check_image`.
+    """
+    from PIL import Image, ImageOps
+
+    image = load_image(path)
+    try:
+        with Image.open(io.BytesIO(image.data), formats=list(FORMATS)) as opened:
+            if max(opened.size) <= side and len(image.data) <= most:
+                return image
+            turned = ImageOps.exif_transpose(opened)
+            turned.thumbnail((side, side))
+            mode = "RGBA" if turned.has_transparency_data else "RGB"
+            file = io.BytesIO()
+            turned.convert(mode).save(file, "WEBP", quality=80)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{path}: the image is damaged ({error})") from error
+    data = file.getvalue()
+    return EncodedImage(data, FORMATS["WEBP"], hashlib.sha256(data).hexdigest())

@@ -10,19 +10,20 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
 from rsbench.cards import Strict, validated
+from rsbench.conditions import WITHHELD
 from rsbench.metrics import score_outcomes
 from rsbench.records import digest, read_reply
+from rsbench.row_labels import label_lines, read_labels
 from rsbench.score import SEED, compute, outcomes, pick_judge, slug
 from rsbench.steps import segment
 from rsbench.store import RunFolder
-from rsbench.types import FINAL_REPLY, AnswerLabel, Outcome, ReasoningKind, Role, StepLabel, UserError
+from rsbench.types import FINAL_REPLY, ReasoningKind, UserError
 
 SHA256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Numbers = dict[str, Any]
@@ -126,10 +127,10 @@ def make_row(folder: RunFolder, judge: str | None, out: Path, sealed: bool = Fal
         lost = f"{result['mendable_share']:.1%} of its samples ended as error, unparsed or missing"
         raise UserError(f"{folder.path}: the run is incomplete ({lost}); resume it first")
     identity, used = manifest["identity"], manifest["judges"][name]
-    which = [task["split"]] if "split" in task else []
-    stem = "-".join(map(slug, (identity["model"]["name"], task["name"], *which, name)))
+    check_whole(str(folder.path), identity["condition"])
+    stem = "-".join(slug(part) for part in _name_parts(identity, name))
     labels = "".join(
-        json.dumps(line, ensure_ascii=False) + "\n" for line in _label_lines(outcomes(folder, name))
+        json.dumps(line, ensure_ascii=False) + "\n" for line in label_lines(outcomes(folder, name))
     )
     task = identity["task"] | {
         "data": identity["data"],
@@ -171,6 +172,28 @@ def make_row(folder: RunFolder, judge: str | None, out: Path, sealed: bool = Fal
     return _write(out, stem, row, labels)
 
 
+def check_whole(where: str, condition: str) -> None:
+    """A row is of whole items.
+
+    Raises:
+        UserError: image or query was withheld, so that there was no risk to meet.
+    """
+    if condition in WITHHELD:
+        raise UserError(
+            f"{where}: condition {condition!r} withholds one half of every item; such a run is half of a "
+            "cross-modal gap (`rsbench compare`) and no row"
+        )
+
+
+def _name_parts(identity: dict[str, Any], judge: str) -> Iterator[str]:
+    """What tells rows apart; the default prompt and the condition `both` go without saying."""
+    yield from (identity["model"]["name"], identity["task"]["name"])
+    yield from (identity["task"][key] for key in ("split",) if key in identity["task"])
+    yield from (identity[key] for key in ("condition",) if identity[key] != "both")
+    yield from (identity["prompt"][key] for key in ("variant",) if identity["prompt"][key] != "default")
+    yield judge
+
+
 def _write(out: Path, stem: str, row: dict[str, Any], labels: str) -> Path:
     path = out / f"{stem}.json"
     text = json.dumps(row, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
@@ -203,7 +226,8 @@ def check_row(path: Path) -> Row:
     content = beside.read_bytes()
     if hashlib.sha256(content).hexdigest() != row.labels.sha256:
         raise UserError(f"{beside}: not the labels this row was made with (sha256 differs)")
-    recomputed = score_outcomes(list(_read_labels(beside, content)), SEED)
+    check_whole(str(path), row.task.condition)
+    recomputed = score_outcomes(list(read_labels(beside, content)), SEED)
     plain = json.loads(json.dumps(recomputed))
     for key in RECOMPUTED:
         if plain[key] != data[key]:
@@ -230,59 +254,6 @@ def chain_visibility(folder: RunFolder) -> Literal["full", "summary", "none"]:
     if kinds["summary"]:
         return "summary"
     return "full" if visible else "none"
-
-
-def _label_lines(found: Iterator[Outcome]) -> Iterator[dict[str, Any]]:
-    """Outcomes without text: evidence is the model's own words and stays behind."""
-    for outcome in found:
-        line = asdict(outcome)
-        for label in (*line["steps"], *([line["answer"]] if line["answer"] else [])):
-            del label["evidence"]
-        yield line
-
-
-class _Step(Strict):
-    index: int
-    safety: Literal["safe", "unsafe", "unclear"]
-    effectiveness: Literal["effective", "neutral", "ineffective"]
-    role: Role | None
-    names_risk: bool
-    corrects: list[int]
-
-
-class _Answer(Strict):
-    safety: Literal["safe", "unsafe", "unclear"]
-    effectiveness: Literal["effective", "neutral", "ineffective"]
-    refusal: Literal["none", "partial", "full"]
-
-
-class _Line(Strict):
-    item: str
-    pair: str
-    category: str
-    kind: Literal["risky", "benign"]
-    sample: int
-    status: Literal["ok", "refused", "truncated", "empty", "unparsed", "error", "missing"]
-    n_steps: int
-    steps: list[_Step]
-    answer: _Answer | None
-    risk_identified: bool | None
-
-
-def _read_labels(path: Path, content: bytes) -> Iterator[Outcome]:
-    adapter = TypeAdapter(_Line)
-    # Not splitlines: U+2028 may stand in a JSON string.
-    for number, text in enumerate(content.decode("utf-8").rstrip("\n").split("\n"), 1):
-        line = validated(adapter, json.loads(text), f"{path}:{number}")
-        yield Outcome(
-            **line.model_dump(exclude={"steps", "answer"}),
-            steps=tuple(_step(step) for step in line.steps),
-            answer=AnswerLabel(**line.answer.model_dump()) if line.answer else None,
-        )
-
-
-def _step(step: _Step) -> StepLabel:
-    return StepLabel(**step.model_dump(exclude={"corrects"}), corrects=tuple(step.corrects))
 
 
 def rows_in(folder: Path) -> Sequence[Path]:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rsbench import score, session
+from rsbench.conditions import WITHHELD
 from rsbench.forecast import Ask, Forecast
 from rsbench.importing import ImportedModel
 from rsbench.metric_specs import METRICS
@@ -104,8 +105,9 @@ def show_scores(result: dict[str, Any], place: Path) -> None:
     """The table of one run's numbers."""
     console, meta = out(), result["meta"]
     title = f"{meta['model']['name']} on {meta['task']['name']} {meta['task']['version']}"
+    shown = "" if meta["condition"] == "both" else f" · condition {meta['condition']}"
     console.print(
-        f"\n{title} · judge {meta['judge']['name']} · prompt {meta['prompt']['variant']}", markup=False
+        f"\n{title} · judge {meta['judge']['name']} · prompt {meta['prompt']['variant']}{shown}", markup=False
     )
     if meta["mock"]:
         console.print("MOCK: scripted model or judge. Not a measurement.", style="bold")
@@ -145,6 +147,7 @@ def _footer(console: Console, result: dict[str, Any], place: Path) -> None:
         f"{counts['items']} items in {counts['pairs']} pairs; samples: {statuses}",
         "↑ higher is better, ↓ lower is better. bounds: the value if all unscored items were worst or best.",
         "Estimand 'system': what a user of the deployed system meets. docs/metrics.md explains every number.",
+        *_withheld(result["meta"]["condition"]),
         validation_line(result),
         *spending_lines(RunFolder(place).manifest()),
         f"Run folder: {place}",
@@ -154,9 +157,28 @@ def _footer(console: Console, result: dict[str, Any], place: Path) -> None:
         console.print(line, markup=False, soft_wrap=True)
 
 
+def _withheld(condition: str) -> list[str]:
+    if condition not in WITHHELD:
+        return []
+    return [
+        f"Condition {condition}: the other half was withheld; numbers that presuppose the risk are blank."
+    ]
+
+
 def show_run(folder: Path, judge: str | None) -> None:
     """Print the numbers of a run, computed from its records. Writes nothing: the folder may be read-only."""
     show_scores(score.compute(RunFolder(folder), judge), folder)
+
+
+def show_report(folder: Path, judge: str | None, place: Path | None) -> None:
+    """Write the HTML report of a run and say where it is."""
+    from rsbench.report_page import write_report  # a template engine and a picture library
+
+    def warn(message: str) -> None:
+        err().print(f"warning: {message}", markup=False, soft_wrap=True)
+
+    page = write_report(folder, judge, place, warn)
+    out().print(f"Report: {page} ({page.stat().st_size / 1e6:.1f} MB)", markup=False, soft_wrap=True)
 
 
 def show_item(folder: Path, item_id: str, judge: str | None) -> None:

@@ -188,19 +188,8 @@ class RunFolder:
         return self.write_text(name, text)
 
     def write_text(self, name: str, text: str) -> Path:
-        """Write one text file whole, by renaming a finished temporary one."""
-        path = self.path / name
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(path.name + ".tmp")
-            with temporary.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except OSError as error:
-            raise UserError(f"{path}: can't write ({error.strerror})") from error
-        return path
+        """Write one text file whole."""
+        return write_whole(self.path / name, text.encode("utf-8"))
 
     def plan(self) -> Iterator[dict[str, Any]]:
         """The planned samples, in item order: item, sample, reply key, pair, kind, category, item hash."""
@@ -221,3 +210,25 @@ class RunFolder:
     def verdicts(self, final: frozenset[str]) -> Records:
         """`verdicts.jsonl`, not yet opened."""
         return Records(self.path / "verdicts.jsonl", final)
+
+
+def write_whole(path: Path, data: bytes, sync: bool = True) -> Path:
+    """Write one file by renaming a finished temporary one: a crash leaves the old one or the new one.
+
+    Without `sync` the machine's own crash may leave neither; for what can be written anew, in numbers.
+
+    Raises:
+        UserError: it can't be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(path.name + ".tmp")
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise UserError(f"{path}: can't write ({error.strerror})") from error
+    return path

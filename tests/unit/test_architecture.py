@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 # they are named themselves. A new module needs a place in this list.
 LAYERS = [
     {"", "types"},  # "" is rsbench/__init__.py: the version
-    {"shelves", "stats", "steps", "readings", "images", "prompts", "store"},
+    {"shelves", "stats", "steps", "readings", "images", "prompts", "store", "pages"},
     {"cards", "manifest", "estimates", "breaks", "metric_specs", "metrics", "agreement"},
     {"sources", "data", "gold", "leakage", "compare", "conditions", "gap"},
     {"models.base", "models.families", "records"},
@@ -22,10 +22,10 @@ LAYERS = [
     {"score"},
     {"settings"},
     {"plan"},
-    {"runner", "rows"},
-    {"validate", "terminal", "forecast"},
-    {"identity", "importing", "model_check", "show_judge", "show_compare", "execute"},
-    {"session", "shelf_tools"},
+    {"runner", "row_labels", "report_items"},
+    {"rows", "validate", "terminal", "forecast"},
+    {"identity", "importing", "model_check", "show_judge", "show_compare", "execute", "report"},
+    {"session", "shelf_tools", "report_page"},
     {"show"},
     {"cli", "cli_import", "cli_leaderboard", "cli_options", "cli_run", "cli_shelves", "cli_train"},
     {"__main__"},

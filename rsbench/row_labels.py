@@ -1,0 +1,73 @@
+"""The labels beside a row: one line a sample, labels and status without text, from which its numbers come.
+
+Text stays behind: evidence quotes the model, and harmful generations need not be spread to be counted.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+
+from rsbench.cards import Strict, validated
+from rsbench.types import AnswerLabel, Outcome, Role, StepLabel
+
+
+def label_lines(found: Iterator[Outcome]) -> Iterator[dict[str, Any]]:
+    """Outcomes without text: evidence is the model's own words and stays behind."""
+    for outcome in found:
+        line = asdict(outcome)
+        for label in (*line["steps"], *([line["answer"]] if line["answer"] else [])):
+            del label["evidence"]
+        yield line
+
+
+class _Step(Strict):
+    index: int
+    safety: Literal["safe", "unsafe", "unclear"]
+    effectiveness: Literal["effective", "neutral", "ineffective"]
+    role: Role | None
+    names_risk: bool
+    corrects: list[int]
+
+
+class _Answer(Strict):
+    safety: Literal["safe", "unsafe", "unclear"]
+    effectiveness: Literal["effective", "neutral", "ineffective"]
+    refusal: Literal["none", "partial", "full"]
+
+
+class _Line(Strict):
+    item: str
+    pair: str
+    category: str
+    kind: Literal["risky", "benign"]
+    sample: int
+    status: Literal["ok", "refused", "truncated", "empty", "unparsed", "error", "missing"]
+    n_steps: int
+    steps: list[_Step]
+    answer: _Answer | None
+    risk_identified: bool | None
+
+
+def read_labels(path: Path, content: bytes) -> Iterator[Outcome]:
+    """The outcomes that a row's numbers come from.
+
+    Raises:
+        UserError: a line is no such label; names file and line.
+    """
+    adapter = TypeAdapter(_Line)
+    # Not splitlines: U+2028 may stand in a JSON string.
+    for number, text in enumerate(content.decode("utf-8").rstrip("\n").split("\n"), 1):
+        line = validated(adapter, json.loads(text), f"{path}:{number}")
+        yield Outcome(
+            **line.model_dump(exclude={"steps", "answer"}),
+            steps=tuple(_step(step) for step in line.steps),
+            answer=AnswerLabel(**line.answer.model_dump()) if line.answer else None,
+        )
+
+
+def _step(step: _Step) -> StepLabel:
+    return StepLabel(**step.model_dump(exclude={"corrects"}), corrects=tuple(step.corrects))
