@@ -44,7 +44,9 @@ def explore_card(job: Job) -> ExploreCard:
 def settings_of(card: ExploreCard) -> Exploration:
     """As the explorer takes them."""
     shared = ("sampler", "k", "pairs_per_prefix", "branch_label", "temperature", "top_p", "max_tokens")
-    values = {name: getattr(card, name) for name in (*shared, "first", "min_chance", "seed", "workers")}
+    values = {
+        name: getattr(card, name) for name in (*shared, "first", "min_chance", "turns", "seed", "workers")
+    }
     return Exploration(**values, hints=not card.hint_blind)
 
 

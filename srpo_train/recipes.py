@@ -48,6 +48,9 @@ class ExploreCard(Strict):
     judge_model: str | None = field(None, "Model behind that judge, provider/model or a card.")
     first: Count = field(3, "adaptive: branches at every second prefix before anything is decided.")
     min_chance: Fraction = field(0.1, "adaptive: below this chance of the missing side a prefix is left.")
+    turns: Annotated[int, Field(ge=0)] = field(
+        0, "Unsafe branches an item in which the step where they turn is searched, for prefixes of their own."
+    )
     hint_blind: bool = field(False, "Whether the judge sees no note and no reference path.")
     batch_size: Count = field(64, "Branches grown together by a local model.")
     workers: Count = field(4, "Items explored at a time.")
