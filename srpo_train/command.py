@@ -7,7 +7,7 @@ from rsbench.models.registry import ModelOptions
 from rsbench.score import slug
 from rsbench.shelves import Found, is_path
 from rsbench.terminal import err
-from srpo_train.job import Job
+from srpo_train.job import Job, rank
 from srpo_train.recipes import Recipe, changed
 from srpo_train.stages import train as do
 
@@ -36,7 +36,7 @@ def train(
             found=found,
             model=asked.model,
             out=place,
-            say=lambda line: console.print(line, markup=False, soft_wrap=True),
+            say=lambda line: None if rank() else console.print(line, markup=False, soft_wrap=True),
             shelves=tuple(shelves),
             model_options=model_options,
             judge_options=judge_options,

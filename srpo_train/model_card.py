@@ -12,7 +12,7 @@ from typing import Any
 from rsbench import __version__
 from rsbench.store import RunFolder
 from srpo_train.branches import FILE
-from srpo_train.job import Job
+from srpo_train.job import Job, world_size
 
 TRAINING = "training.json"
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate")
@@ -31,6 +31,7 @@ def write_card(job: Job, folder: Path, report: dict[str, Any]) -> None:
         "recipe_sha256": job.found.sha256,
         "branches_sha256": _sha256(branches) if branches.exists() else None,
         "leakage": leak,
+        "processes": world_size(),
         "report": report,
     }
     writer.write_text("README.md", _text(job, facts))

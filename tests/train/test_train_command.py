@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from folders import recipe, shelf  # noqa: E402
 from test_server_branches import Server  # noqa: E402
 from vlms import build  # noqa: E402
 
-from tests.cli import ROOT, Done, lines, main_, ok, scores  # noqa: E402
+from tests.cli import ROOT, Done, environment, lines, main_, ok, scores  # noqa: E402
 from tests.servers import FakeOpenAI  # noqa: E402
 
 
@@ -173,3 +175,32 @@ def test_an_interrupted_training_ends_as_an_unbroken_one(home: Path, tmp_path: P
     done = train(home, tmp_path, path, "--out", "t", "--stage", "optimise")
     assert done.code == 0 and "resuming from t/checkpoints/checkpoint-2" in done.err
     assert (out / "model" / "model.safetensors").read_bytes() == unbroken
+
+
+@pytest.mark.slow
+def test_a_launcher_trains_with_two_processes(home: Path, tmp_path: Path) -> None:
+    path = recipe(home, "node", optimise={"batch": 1, "max_steps": 2, "held_out": 0.0})
+    assert train(home, tmp_path, path, "--out", "t", "--stage", "explore").code == 0
+    command = [
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "rsbench",
+        "train",
+    ]
+    options = ["--shelf", home, "--out", "t", "--stage", "optimise"]
+    done = subprocess.run(
+        [sys.executable, *command, *map(str, [path, *options])],
+        cwd=tmp_path,
+        env=environment(PYTHONPATH=f"{ROOT}:{Path(__file__).parent}", ACCELERATE_USE_CPU="true"),
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    facts = json.loads((tmp_path / "t" / "model" / "training.json").read_text())
+    assert facts["processes"] == 2 and facts["report"]["steps"] == 2
+    assert done.stderr.count("step 2/2") == 1  # one process speaks
