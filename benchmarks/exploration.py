@@ -6,7 +6,7 @@
 The embedded model on training items of `rsbench-closed`, judged by the oracle, label `step`. A branch's noise
 comes from its item, prefix, draw and seed alone, so all samplers see the same branches: `uniform` with K = 10
 is sampled, and the other samplers, whose decisions are pure functions of what was drawn, are replayed on its
-records. Intervals: twin pairs resampled (bootstrap), the same for both sides of a ratio, over all seeds together.
+records. Intervals: twin pairs resampled (bootstrap), the same for both sides of a ratio, all seeds together.
 """
 
 import argparse
