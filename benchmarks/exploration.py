@@ -6,7 +6,7 @@
 The embedded model on training items of `rsbench-closed`, judged by the oracle, label `step`. A branch's noise
 comes from its item, prefix, draw and seed alone, so all samplers see the same branches: `uniform` with K = 10
 is sampled, and the other samplers, whose decisions are pure functions of what was drawn, are replayed on its
-records. Intervals: items resampled (bootstrap), the same for both sides of a ratio, over all seeds together.
+records. Intervals: twin pairs resampled (bootstrap), the same for both sides of a ratio, all seeds together.
 """
 
 import argparse
@@ -85,10 +85,14 @@ def rate(costs: Cost, items: list[str], seeds: range, per: int) -> float:
 
 
 def interval(ours: Cost, theirs: Cost, items: list[str], seeds: range) -> str:
-    """Ratio of pairs per token with its 95 % interval, items resampled together for both."""
+    """Ratio of pairs per token with its 95 % interval, twin pairs resampled together for both."""
     rng, ratios = random.Random(0), []
+    by_pair: dict[str, list[str]] = defaultdict(list)
+    for item in items:
+        by_pair[item.rpartition(".")[0]].append(item)
+    twins = list(by_pair.values())
     for _ in range(2000):
-        drawn = rng.choices(items, k=len(items))
+        drawn = [item for pair in rng.choices(twins, k=len(twins)) for item in pair]
         below = rate(theirs, drawn, seeds, 1)
         ratios.append(rate(ours, drawn, seeds, 1) / below if below else float("inf"))
     ratios.sort()

@@ -69,8 +69,12 @@ class HFBrancher:
             raise UserError(f"item {sample.item.id!r} has no reference path to branch from")
         path = token_path(sample.item.reference, self.loaded.tokenizer, f"item {sample.item.id!r}")
         request = sample.request(GenParams())
-        tensors = dict(model_inputs(self.loaded, [request]).to(self.loaded.model.device))
-        tensors.pop("attention_mask")
+        model = self.loaded.model
+        tensors = {
+            name: tensor.to(model.device, model.dtype if tensor.is_floating_point() else None)
+            for name, tensor in model_inputs(self.loaded, [request]).items()
+            if name != "attention_mask"
+        }
         return Trunk(tuple(tensors["input_ids"][0].tolist()), path, HFInputs(tensors))
 
     async def sample(self, trunk: Trunk, asks: Sequence[Ask], params: GenParams) -> list[Sampled]:
