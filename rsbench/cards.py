@@ -4,16 +4,14 @@ YAML stays data: no expressions, no inheritance, no tags. Every error is one `Us
 the key, what was found and what is allowed.
 """
 
-import importlib.util
 from collections.abc import Hashable
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from rsbench.shelves import Found, entries, find, found
+from rsbench.shelves import Found, find
 from rsbench.types import UserError
 
 SCHEMA = 1
@@ -109,64 +107,6 @@ class TaskCard(Strict):
         return chosen, split.trains, self.data.model_copy(update={"file": split.file})
 
 
-class LlmJudge(Strict):
-    """A language model that follows a rubric."""
-
-    schema_: Literal[1] = Field(alias="schema")
-    kind: Literal["llm"]
-    name: Name
-    description: str
-    rubric: str
-    max_tokens: Annotated[int, Field(ge=64)] = 4096
-    temperature: float | None = 0.0
-    reasks: Annotated[int, Field(ge=0, le=2)] = 2
-
-
-class OverlapJudge(Strict):
-    """An offline judge: compares each step with the item's labelled authored steps."""
-
-    schema_: Literal[1] = Field(alias="schema")
-    kind: Literal["overlap"]
-    name: Name
-    description: str
-    min_similarity: Annotated[float, Field(ge=0, le=1)]
-
-
-class MockJudge(Strict):
-    """The scripted judge: labels from the item's own authored labels."""
-
-    schema_: Literal[1] = Field(alias="schema")
-    kind: Literal["mock"]
-    name: Name
-    description: str
-
-
-class OracleJudge(Strict):
-    """Exact truth for replies in the step format of a closed world, about items with a scene graph."""
-
-    schema_: Literal[1] = Field(alias="schema")
-    kind: Literal["oracle"]
-    name: Name
-    description: str
-    lexicon: str  # JSON file: the world's nouns with their tags, its intents, and every text of the format
-
-
-class PythonJudge(Strict):
-    """A judge written in Python, named as `package.module:Name` and called with this card."""
-
-    schema_: Literal[1] = Field(alias="schema")
-    kind: Literal["python"]
-    name: Name
-    description: str
-    python: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
-    settings: dict[str, Any] = Field(default_factory=dict)
-
-
-AnyJudge = LlmJudge | OverlapJudge | MockJudge | OracleJudge | PythonJudge
-JudgeCard = Annotated[AnyJudge, Field(discriminator="kind")]
-_JUDGE: TypeAdapter[AnyJudge] = TypeAdapter(JudgeCard)
-
-
 class _PlainData(yaml.SafeLoader):
     """Safe loader without two more of YAML's features.
 
@@ -209,27 +149,6 @@ def read_yaml(path: Path) -> Any:
 def load_task(argument: str, extra: list[Path] | None = None) -> tuple[TaskCard, Found]:
     """Find and check a task card."""
     return load("tasks", argument, extra, TypeAdapter(TaskCard))
-
-
-def load_judge(argument: str, extra: list[Path] | None = None) -> tuple[AnyJudge, Found]:
-    """Find and check a judge card; a package's judge (`rsbench.judges`) needs none and has its name."""
-    packaged = {entry.name: entry for entry in entry_points(group="rsbench.judges")}
-    if argument in packaged and argument not in (name for name, _, _ in entries("judges", extra or [])):
-        return _packaged_judge(packaged[argument])
-    return load("judges", argument, extra, _JUDGE)
-
-
-def _packaged_judge(entry: EntryPoint) -> tuple[PythonJudge, Found]:
-    """The card that a package's judge would have; its hash is that of the module it is written in."""
-    where = f"judge {entry.name!r} of the package {entry.dist.name if entry.dist else '?'}"
-    try:
-        spec = importlib.util.find_spec(entry.module)
-    except ImportError as error:
-        raise UserError(f"{where}: {entry.value!r} can't be imported: {error}") from error
-    if spec is None or not spec.origin:
-        raise UserError(f"{where}: there is no module {entry.module!r}")
-    data = {"schema": 1, "kind": "python", "name": entry.name, "description": "", "python": entry.value}
-    return validated(TypeAdapter(PythonJudge), data, where), found(Path(spec.origin), where)
 
 
 def load(shelf: str, argument: str, extra: list[Path] | None, adapter: TypeAdapter[T]) -> tuple[T, Found]:

@@ -89,20 +89,26 @@ def _texts(train: Sequence[Item], benchmark: Sequence[Item]) -> Iterator[Overlap
             for piece in pieces:
                 places.setdefault(piece, []).append(len(known))
             known.append((item.id, field, normalised(text), len(pieces)))
+    texts: dict[tuple[str, str], list[str]] = {}  # a text that many items share is compared once
     for item in train:
         for field, text in _fields(item):
-            pieces, plain = shingles(text), normalised(text)
-            shared = Counter(place for piece in pieces for place in places.get(piece, ()))
-            for place, count in shared.items():
-                other, other_field, other_plain, size = known[place]
-                where = field if field == other_field else f"{field} / {other_field}"
-                if plain == other_plain:
-                    yield Overlap("same text", item.id, other, where, 1.0)
-                    continue
-                jaccard = count / (len(pieces) + size - count)
-                shorter = min(len(pieces), size)
-                if jaccard >= NEAR_TEXT or (shorter >= LEAST and count / shorter >= CONTAINED):
-                    yield Overlap("near text", item.id, other, where, round(max(jaccard, count / shorter), 3))
+            texts.setdefault((field, text), []).append(item.id)
+    for (field, text), ids in texts.items():
+        pieces, plain = shingles(text), normalised(text)
+        shared = Counter(place for piece in pieces for place in places.get(piece, ()))
+        for place, count in shared.items():
+            other, other_field, other_plain, size = known[place]
+            where = field if field == other_field else f"{field} / {other_field}"
+            jaccard = count / (len(pieces) + size - count)
+            shorter = min(len(pieces), size)
+            what: What = "same text" if plain == other_plain else "near text"
+            if what == "same text":
+                value = 1.0
+            elif jaccard >= NEAR_TEXT or (shorter >= LEAST and count / shorter >= CONTAINED):
+                value = round(max(jaccard, count / shorter), 3)
+            else:
+                continue
+            yield from (Overlap(what, name, other, where, value) for name in ids)
 
 
 def _images(train: Sequence[Item], benchmark: Sequence[Item]) -> Iterator[Overlap]:
@@ -139,12 +145,15 @@ def _shown(items: Sequence[Item]) -> dict[str, list[tuple[str, ItemImage]]]:
 def _elements(train: Sequence[Item], benchmark: Sequence[Item]) -> Iterator[Overlap]:
     """Pairs of key and trigger element that say the same; an item that names none has no pair."""
     known = [(item.id, _words(item.key_element), _words(item.trigger_element)) for item in benchmark]
+    pairs: dict[tuple[frozenset[str], frozenset[str]], list[str]] = {}
     for item in train:
-        key, trigger = _words(item.key_element), _words(item.trigger_element)
+        pairs.setdefault((_words(item.key_element), _words(item.trigger_element)), []).append(item.id)
+    for (key, trigger), ids in pairs.items():
         for other, other_key, other_trigger in known:
             alike = min(_jaccard(key, other_key), _jaccard(trigger, other_trigger))
             if alike >= NEAR_ELEMENT:
-                yield Overlap("same elements", item.id, other, "key × trigger", round(alike, 3))
+                for name in ids:
+                    yield Overlap("same elements", name, other, "key × trigger", round(alike, 3))
 
 
 def _words(text: str) -> frozenset[str]:

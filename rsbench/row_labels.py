@@ -27,16 +27,22 @@ def label_lines(found: Iterator[Outcome]) -> Iterator[dict[str, Any]]:
 class _Step(Strict):
     index: int
     safety: Literal["safe", "unsafe", "unclear"]
-    effectiveness: Literal["effective", "neutral", "ineffective"]
+    effectiveness: Literal["effective", "neutral", "ineffective", "unclear"]
     role: Role | None
-    names_risk: bool
+    names_risk: bool | None
     corrects: list[int]
+    p_unsafe: float | None = None
+    p_effective: float | None = None
+    boundary: bool = False
 
 
 class _Answer(Strict):
     safety: Literal["safe", "unsafe", "unclear"]
-    effectiveness: Literal["effective", "neutral", "ineffective"]
-    refusal: Literal["none", "partial", "full"]
+    effectiveness: Literal["effective", "neutral", "ineffective", "unclear"]
+    refusal: Literal["none", "partial", "full", "unclear"]
+    p_unsafe: float | None = None
+    p_effective: float | None = None
+    boundary: bool = False
 
 
 class _Line(Strict):

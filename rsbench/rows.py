@@ -42,9 +42,9 @@ class Task(Strict):
     prompt_sha256: SHA256
     condition: str
     segmenter: str
+    closed_world: bool = False  # a table of their own: never ranked beside rows about the open world
     split: str | None = None  # of a task with splits; never one that trains
     trains: Literal[False] = False
-    closed_world: bool = False  # a table of their own: never ranked beside rows about the open world
 
 
 class Judged(Strict):

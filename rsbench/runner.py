@@ -7,17 +7,17 @@ worker, and a traceback is a traceback.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rsbench.budget import Budget, CapReached, Caps
-from rsbench.judges.base import Case, Judge
-from rsbench.judges.llm import Generate
+from rsbench.judges.asking import Generate
+from rsbench.judges.base import Ask, Case, Judge, name_with_hints
 from rsbench.limits import Limiters, RetryNote, RetryPolicy, with_retry
 from rsbench.models.base import Model, ProviderError, Request
 from rsbench.models.cards import ModelCard, Prices
 from rsbench.pacing import Pace
 from rsbench.plan import Plan, Sample
-from rsbench.records import read_reply, reply_record, verdict_key, verdict_record
+from rsbench.records import read_reply, read_verdict, reply_record, verdict_key, verdict_record
 from rsbench.shelves import Found
 from rsbench.steps import segment
 from rsbench.store import Records, RunFolder
@@ -131,6 +131,13 @@ class Engine:
             replies.close()
             verdicts.close()
 
+    def finished(self, status: str) -> None:
+        """Note one verdict that was asked for outside a plan."""
+        self._tally.done += 1
+        if status != "ok":
+            self._tally.count(f"verdict {status}")
+        self._on_change()
+
     async def _reply(
         self, sample: Sample, plan: Plan, replies: Records, generate: Generate | None
     ) -> Reply | None:
@@ -149,15 +156,9 @@ class Engine:
     async def _verdict(
         self, sample: Sample, reply: Reply, judge: Judge, hints: bool, verdicts: Records
     ) -> None:
-        key = verdict_key(sample.key, reply, judge_identity(judge, hints))
-        if verdicts.done(key):
-            return
-        try:
-            verdict = await judge.judge(Case(sample.item, reply, segment(reply), key, hints))
-        except ProviderError as error:
-            verdict = Verdict("error", error=_stop_if_fatal(error))
-        name = judge_name(judge, hints)
-        verdicts.append(verdict_record(key, sample.item.id, sample.number, name, sample.key, verdict))
+        ballots = _Kept(sample, reply, verdicts)
+        case = Case(sample.item, reply, segment(reply), sample.key, hints, ballots)
+        verdict = await ballots.cast(judge, case, 0, judge.judge)
         if verdict.status != "ok":
             self._tally.count(f"verdict {verdict.status}")
 
@@ -167,9 +168,33 @@ class Engine:
         self._on_change()
 
 
+class _Kept:
+    """Ballots of one reply in a run folder: what an earlier session finished is not asked for again."""
+
+    def __init__(self, sample: Sample, reply: Reply, verdicts: Records) -> None:
+        self._sample = sample
+        self._reply = reply
+        self._verdicts = verdicts
+
+    async def cast(self, judge: Judge, case: Case, vote: int, ask: Ask) -> Verdict:
+        """A vote by its content key; the judge's last word is vote 0."""
+        sample = self._sample
+        key = verdict_key(sample.key, self._reply, judge_identity(judge, case.hints), vote)
+        if self._verdicts.done(key) and (record := self._verdicts.get(key)):
+            return read_verdict(record)
+        try:
+            verdict = await ask(replace(case, key=key))
+        except ProviderError as error:
+            verdict = Verdict("error", error=_stop_if_fatal(error))
+        name = judge_name(judge, case.hints)
+        record = verdict_record(key, sample.item.id, sample.number, name, sample.key, verdict, vote)
+        self._verdicts.append(record)
+        return verdict
+
+
 def judge_name(judge: Judge, hints: bool) -> str:
     """A judge's name in a run: with or without hints it is another instrument, with scores of its own."""
-    return judge.name if hints else f"{judge.name}-hint-blind"
+    return name_with_hints(judge.name, hints)
 
 
 def judge_identity(judge: Judge, hints: bool) -> dict[str, str]:

@@ -17,7 +17,8 @@ from rsbench.forecast import Ask, forecast
 from rsbench.identity import identity, judge_entry, rebuild_settings, resume
 from rsbench.importing import ImportedModel
 from rsbench.judges import registry as judges
-from rsbench.judges.base import Choosy, Judge
+from rsbench.judges.base import Choosy, Judge, name_with_hints
+from rsbench.judges.panel import Panel
 from rsbench.limits import Limiters, RetryPolicy
 from rsbench.models import registry as models
 from rsbench.models.base import GenParams, Model, Request
@@ -58,14 +59,14 @@ def run(
     if plan.dataset.trains:
         warn(f"split {plan.dataset.split!r} is for training: no benchmark result, and it can't become a row")
     records = imported.records(plan) if imported else []
-    engine, tally = _engine(settings, watch, len(plan))
+    engine, tally = make_engine(settings, watch, len(plan))
     engine.keep_pace(model, carded)
-    judge, judge_models = _judge(choice, settings, engine)
+    judge, judge_models = make_judge(choice, settings, engine)
     _check_judge(judge, judge_models, model, plan, settings, warn)
     out = settings.out or default_out(settings)
     generating = None if imported else model
     engine.price(model, prices_of(settings.model))
-    callers = _callers(generating, judge, judge_models, settings)
+    callers = callers_of(generating, judge, judge_models, settings)
     if not ask(is_paid(callers), partial(forecast, plan, out, judge, settings.hints, callers)):
         return None
     with RunFolder(out).locked() as folder:
@@ -120,11 +121,11 @@ def judge_again(
         if plan_lines(plan) != (folder.path / PLAN).read_text(encoding="utf-8"):
             raise UserError(f"{folder_path}: the task or its data has changed since this run; run it anew")
         choice = judges.choose(settings.judge, settings.judge_model, settings.model, card.judge)
-        engine, tally = _engine(settings, watch, len(plan))
-        judge, judge_models = _judge(choice, settings, engine)
+        engine, tally = make_engine(settings, watch, len(plan))
+        judge, judge_models = make_judge(choice, settings, engine)
         model = _Past(settings.model, stored["identity"]["family"], model_identity)
         _check_judge(judge, judge_models, model, plan, settings, warn)
-        callers = _callers(None, judge, judge_models, settings)
+        callers = callers_of(None, judge, judge_models, settings)
         if not ask(is_paid(callers), partial(forecast, plan, folder_path, judge, settings.hints, callers)):
             return None
         entry = judge_entry(choice, judge, judge_models, model, settings)
@@ -156,14 +157,16 @@ class _Past:
     async def close(self) -> None: ...
 
 
-def _engine(settings: Settings, watch: Watch, planned: int) -> tuple[Engine, Tally]:
+def make_engine(settings: Settings, watch: Watch, planned: int) -> tuple[Engine, Tally]:
+    """The engine with its limits and caps, and the tally that `watch` is shown."""
     tally = Tally()
     limiters = Limiters(settings.model_options.max_connections)
     policy = RetryPolicy(max_attempts=settings.max_attempts)
     return Engine(limiters, policy, tally, lambda: watch(tally, planned), Budget(settings.caps)), tally
 
 
-def _judge(choice: judges.JudgeChoice, settings: Settings, engine: Engine) -> tuple[Judge, JudgeModels]:
+def make_judge(choice: judges.JudgeChoice, settings: Settings, engine: Engine) -> tuple[Judge, JudgeModels]:
+    """The judge that was chosen, and the models behind it, priced and paced."""
     made: dict[str, Model] = {}
 
     def make(name: str) -> Model:
@@ -176,7 +179,7 @@ def _judge(choice: judges.JudgeChoice, settings: Settings, engine: Engine) -> tu
     return judges.build(choice, list(settings.shelves), make, engine.around), made
 
 
-def _callers(
+def callers_of(
     model: Model | None, judge: Judge, judge_models: JudgeModels, settings: Settings
 ) -> dict[str, Caller]:
     """Who makes calls in this session, at which prices.
@@ -187,10 +190,11 @@ def _callers(
     callers: dict[str, Caller] = {}
     if model is not None:
         callers[MODEL] = Caller.of(model, settings.model)
-    name = judge_name(judge, settings.hints)
-    for argument, judge_model in judge_models.items():
-        who = name if len(judge_models) == 1 else f"{name} ({argument})"
-        callers[who] = Caller.of(judge_model, argument)
+    alone = [(judge.name, argument) for argument in judge_models]
+    named = list(judge.callers.items()) if isinstance(judge, Panel) else alone
+    for name, argument in named:
+        who = name_with_hints(name, settings.hints)
+        callers[who] = Caller.of(judge_models[argument], argument)
     for who, caller in callers.items():
         settings.caps.check_priced(who, spent(0, 0, 0, caller.prices))
     return callers
@@ -208,6 +212,9 @@ def _check_judge(
     for judge_model in judge_models.values():
         if warning := judges.check_independence(model, judge_model, settings.allow_same_family):
             warn(warning)
+    families = {judge_model.family for judge_model in judge_models.values()}
+    if len(judge_models) > 1 and len(families) == 1 and None not in families:
+        warn(f"all judges are of one family ({families.pop()}): they may err together")
     if isinstance(judge, Choosy):
         for sample in plan:
             judge.check(sample.item)

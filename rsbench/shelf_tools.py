@@ -9,11 +9,13 @@ from pathlib import Path
 
 from rich.table import Table
 
-from rsbench import cards, leakage, shelves
+from rsbench import cards, judge_cards, leakage, shelves
 from rsbench.data import Dataset
 from rsbench.gold import FILE as GOLD
 from rsbench.gold import read_gold
-from rsbench.judges.llm import read_rubric
+from rsbench.judges.guard import read_turns
+from rsbench.judges.llm import read_rubrics
+from rsbench.judges.registry import check_panel
 from rsbench.model_check import check_model
 from rsbench.prompts import read_template, render
 from rsbench.rows import check_row
@@ -92,9 +94,13 @@ def check_card(
         for other in against:
             _check_against(name, other, extra, data)
     elif what == "judge":
-        card, found = cards.load_judge(name, extra)
-        if isinstance(card, cards.LlmJudge):
-            read_rubric(shelves.inside(found.folder, card.rubric))
+        card, found = judge_cards.load_judge(name, extra)
+        if isinstance(card, judge_cards.LlmJudge):
+            read_rubrics(card, found.folder)
+        if isinstance(card, judge_cards.GuardJudge):
+            read_turns(card, found.folder)
+        if isinstance(card, judge_cards.PanelJudge):
+            check_panel(card, found, extra)
         out().print(f"ok: judge {card.name} (kind {card.kind}) at {found.path}", markup=False, soft_wrap=True)
     elif what == "model":
         check_model(name, base_url, api_key_env)
@@ -109,7 +115,7 @@ def check_card(
 def _check_task(name: str, extra: list[Path], data: Path | None) -> None:
     card, found = cards.load_task(name, extra)
     if card.judge is not None:
-        cards.load_judge(card.judge, extra)
+        judge_cards.load_judge(card.judge, extra)
     templates = {v: shelves.inside(found.folder, file) for v, file in card.prompts.items()}
     texts = {variant: read_template(path) for variant, path in templates.items()}
     dataset = Dataset(card, found.folder, data)

@@ -10,7 +10,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from rsbench.cards import OracleJudge as Card
+from rsbench.judge_cards import OracleJudge as Card
 from rsbench.judges.base import Case
 from rsbench.judges.lexicon import Lexicon, Reader, Reading, read_lexicon
 from rsbench.shelves import Found, inside

@@ -123,7 +123,9 @@ class OpenAIModel:
             "seed": params.seed,
             "reasoning_effort": params.reasoning_effort,
         }
-        if request.schema is not None and self.supports_schema:
+        if request.top_tokens:
+            body |= {"logprobs": True, "top_logprobs": request.top_tokens}
+        if request.schema is not None and (self.supports_schema or request.schema_required):
             schema = {"name": "reply", "schema": request.schema, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         return set_only(body)
@@ -142,7 +144,9 @@ class OpenAIModel:
         if params.reasoning_effort is not None:
             # Unasked, no summary of the reasoning comes back, and steps are what is measured.
             body["reasoning"] = {"effort": params.reasoning_effort, "summary": "auto"}
-        if request.schema is not None and self.supports_schema:
+        if request.top_tokens:
+            body |= {"top_logprobs": request.top_tokens, "include": ["message.output_text.logprobs"]}
+        if request.schema is not None and (self.supports_schema or request.schema_required):
             schema = {"type": "json_schema", "name": "reply", "schema": request.schema, "strict": True}
             body["text"] = {"format": schema}
         return set_only(body)

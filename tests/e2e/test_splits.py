@@ -112,3 +112,17 @@ def test_a_card_must_say_which_split_is_run(splits: dict[str, object], tmp_path:
     assert "data.file must be the file of exactly one split" in complaint(
         write_task(tmp_path / "task", splits=splits)
     )
+
+
+def test_ssui_scores_its_validation_split_with_the_benchmarks_metrics(tmp_path: Path) -> None:
+    run_ = ["run", "--task", "ssui", "--model", "mock", "--judge", "mock", "--limit", 20]
+    ok(*run_, "--out", "out", cwd=tmp_path)
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["identity"]["task"]["split"] == "validation"
+    found = scores(tmp_path / "out")["estimands"]["system"]
+    assert found["safe_effective_path"]["value"] is not None
+    assert found["twin_accuracy"]["n"] == 10
+    ok(*run_, "--split", "train", "--out", "train", cwd=tmp_path)
+    refused = main_("leaderboard", "add", "train", cwd=tmp_path)
+    assert refused.code == 2
+    assert "for training" in refused.err

@@ -51,17 +51,22 @@ def rasterise(name: str, icons: Path | None) -> Image.Image:
 class Artist:
     """Holds the sprites of a world and composes pictures of it."""
 
-    def __init__(self, world: World, icons: Path | None = None) -> None:
-        """Rasterise every drawing of the world's objects.
+    def __init__(self, world: World, icons: Path | None = None, cache: Path | None = None) -> None:
+        """Rasterise every drawing of the world's objects, or take them from `cache`, an .npz file.
 
         Raises:
             scenes.SceneError: an icon is neither in the art library nor in `icons`.
         """
         self.world = world
-        self.sprites = {
-            name: [rasterise(drawing, icons) for drawing in thing.drawings]
-            for name, thing in world.objects.items()
-        }
+        names = [drawing for thing in world.objects.values() for drawing in thing.drawings]
+        if cache is not None and cache.exists():
+            with np.load(cache) as stored:
+                drawn = {name: Image.fromarray(stored[name]) for name in names}
+        else:
+            drawn = {name: rasterise(name, icons) for name in names}
+            if cache is not None:
+                np.savez_compressed(cache, **{name: np.asarray(image) for name, image in drawn.items()})
+        self.sprites = {name: [drawn[d] for d in thing.drawings] for name, thing in world.objects.items()}
         self.index = {name: n for n, name in enumerate(world.objects)}
 
     def compose(self, objects: Sequence[str], setting: str, rng: Random) -> Picture:
