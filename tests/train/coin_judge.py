@@ -1,6 +1,6 @@
 """A judge for tests: the words' own hash decides, so that a random model has favourable branches too."""
 
-from rsbench.cards import PythonJudge
+from rsbench.judge_cards import PythonJudge
 from rsbench.judges.base import Case
 from rsbench.records import digest
 from rsbench.shelves import Found
