@@ -43,7 +43,7 @@ $(VENV)/.demo: pyproject.toml $(VENV)/.torch
 	@touch $@
 
 $(VENV)/.test: pyproject.toml $(VENV)/.torch
-	$(PIP) --editable '.[openai,anthropic,hf,dev]'
+	$(PIP) --editable '.[openai,anthropic,train,dev]'
 	@touch $@
 
 readme: $(VENV)/.test

@@ -23,6 +23,7 @@ from rsbench.cli_run import COMPLETE, INCOMPLETE
 from rsbench.cli_run import app as runs
 from rsbench.cli_shelves import check, list_, new
 from rsbench.cli_ssui import app as ssui
+from rsbench.cli_train import train
 from rsbench.cli_validate import validate
 from rsbench.types import UserError
 
@@ -111,6 +112,7 @@ app.command()(check)
 app.command()(new)
 app.command("import")(import_)
 app.add_typer(ssui, name="ssui")
+app.command()(train)
 app.add_typer(label, name="label")
 app.add_typer(leaderboard, name="leaderboard")
 

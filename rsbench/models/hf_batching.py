@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from rsbench.models.base import ProviderError, Request
+from rsbench.models.base import GenParams, ProviderError, Request
 from rsbench.models.hf_constraint import Schemas
 from rsbench.models.hf_loading import Loaded
 from rsbench.models.hf_tokens import TopTokens, token_bytes
@@ -91,12 +91,12 @@ def _batch(loaded: Loaded, requests: Sequence[Request], name: str, schemas: Sche
     # Llama 4's processor makes pixels in bfloat16 whatever the weights are in.
     inputs = {
         name: tensor.to(model.device, model.dtype if tensor.is_floating_point() else None)
-        for name, tensor in _inputs(loaded, requests).items()
+        for name, tensor in model_inputs(loaded, requests).items()
     }
     width = inputs["input_ids"].shape[1]
     prompts = inputs["attention_mask"].sum(dim=1).tolist()
     limits = _limits(model, requests, prompts)
-    stops, top = _stop_ids(model, tokenizer), TopTokens(requests)
+    stops, top = stop_ids(model, tokenizer), TopTokens(requests)
     constraint = schemas.constraint(requests, tokenizer, stops)
     # What is noted are the odds before sampling, among the tokens that are allowed at all.
     processors = [*([constraint] if constraint else []), top, _KeyedSampler(requests, model.device)]
@@ -151,23 +151,34 @@ class _KeyedSampler:
     """
 
     def __init__(self, requests: Sequence[Request], device: "torch.device") -> None:
-        import torch
 
         self._params = [r.params for r in requests]
-        self._rngs = [torch.Generator(device).manual_seed(int(r.key[:15], 16)) for r in requests]
+        self._rngs = [keyed_rng(r.key, device) for r in requests]
 
     def __call__(self, input_ids: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
         """`scores` (batch, vocabulary) → the same shape."""
         import torch
 
-        rows = []
-        for row, params, rng in zip(scores, self._params, self._rngs, strict=True):
-            if params.temperature:
-                logp = _top_p((row.float() / params.temperature).log_softmax(-1), params.top_p)
-                uniform = torch.rand(row.shape, generator=rng, device=row.device).clamp_min(1e-20)
-                row = logp - (-uniform.log()).log()
-            rows.append(row)
+        rows = [perturbed(*row) for row in zip(scores, self._params, self._rngs, strict=True)]
         return torch.stack(rows).to(scores.dtype if scores.dtype.is_floating_point else torch.float32)
+
+
+def keyed_rng(key: str, device: "torch.device") -> "torch.Generator":
+    """The source of noise of one reply."""
+    import torch
+
+    return torch.Generator(device).manual_seed(int(key[:15], 16))
+
+
+def perturbed(row: "torch.Tensor", params: GenParams, rng: "torch.Generator") -> "torch.Tensor":
+    """Scores `(vocabulary,)` whose argmax is a sample at the temperature and top-p asked for."""
+    import torch
+
+    if not params.temperature:
+        return row
+    logp = _top_p((row.float() / params.temperature).log_softmax(-1), params.top_p)
+    uniform = torch.rand(row.shape, generator=rng, device=row.device).clamp_min(1e-20)
+    return logp - (-uniform.log()).log()
 
 
 def _top_p(logp: "torch.Tensor", top_p: float | None) -> "torch.Tensor":
@@ -179,7 +190,12 @@ def _top_p(logp: "torch.Tensor", top_p: float | None) -> "torch.Tensor":
     return logp.index_fill(-1, index[before >= top_p], float("-inf"))
 
 
-def _inputs(loaded: Loaded, requests: Sequence[Request]) -> Any:
+def model_inputs(loaded: Loaded, requests: Sequence[Request]) -> Any:
+    """The tensors of a batch of prompts, left-padded, as the checkpoint's processor makes them.
+
+    Raises:
+        UserError: images for a checkpoint that reads text only.
+    """
     from PIL import Image
 
     texts, images = [], []
@@ -218,7 +234,8 @@ def _effort(loaded: Loaded, request: Request) -> dict[str, str]:
     return {"reasoning_effort": effort}
 
 
-def _stop_ids(model: Any, tokenizer: Any) -> set[int]:
+def stop_ids(model: Any, tokenizer: Any) -> set[int]:
+    """Tokens that end a reply."""
     ids = model.generation_config.eos_token_id
     found = set(ids if isinstance(ids, list) else [ids]) | {tokenizer.eos_token_id}
     return {i for i in found if i is not None}

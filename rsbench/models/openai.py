@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import openai
 
-from rsbench.models.base import Message, Request
+from rsbench.models.base import Message, ProviderError, Request
 from rsbench.models.families import family_of
 from rsbench.models.http_calls import Endpoint, StatusFailure, is_host, set_only
 from rsbench.models.openai_batches import OpenAIBatches
@@ -85,6 +85,19 @@ class OpenAIModel:
     def batches(self) -> OpenAIBatches:
         """The provider's batch API, on the same client."""
         return OpenAIBatches(self._endpoint, self._client, self._api, self.body)
+
+    async def complete(self, body: dict[str, Any]) -> str:
+        """One attempt at a chat completion with a body of the caller's own; returns the raw answer.
+
+        Raises:
+            ProviderError: as `generate`; what the provider's filter stops is a `bad_request` here.
+        """
+        try:
+            return await self._endpoint.post(openai, self._client, "/chat/completions", body)
+        except StatusFailure as failure:
+            refused = read_failure(failure.status, failure.headers, failure.body)
+            words = self._endpoint.without_key(refused.error)
+            raise ProviderError("bad_request", f"{self._endpoint.url}: {words}") from None
 
     async def close(self) -> None:
         """Close the connections."""

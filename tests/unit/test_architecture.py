@@ -44,7 +44,16 @@ LAYERS = [
     {"report_page"},
     {"show", "ssui"},
     {"cli_options"},
-    {"cli_import", "cli_label", "cli_leaderboard", "cli_run", "cli_shelves", "cli_ssui", "cli_validate"},
+    {
+        "cli_import",
+        "cli_label",
+        "cli_leaderboard",
+        "cli_run",
+        "cli_shelves",
+        "cli_ssui",
+        "cli_train",
+        "cli_validate",
+    },
     {"cli"},
     {"__main__"},
 ]
