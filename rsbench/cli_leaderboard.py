@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+ROWS = Path("leaderboard/rows")
+
 app = typer.Typer(no_args_is_help=True, help="Make leaderboard rows out of runs.")
 
 
@@ -14,14 +16,23 @@ def add(
     judge: Annotated[
         str | None, typer.Option(help="Whose labels count, if a run has several judges.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the rows.")] = Path("leaderboard/rows"),
+    out: Annotated[Path, typer.Option(help="Folder of the rows.")] = ROWS,
     sealed: Annotated[bool, typer.Option(help="Transcripts stay private; the row is self-reported.")] = False,
+    rejudged: Annotated[bool, typer.Option(help="For maintainers: you judged these replies anew.")] = False,
+    weights: Annotated[str | None, typer.Option(help="open, closed or unknown; else as can be told.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Of a trained model: its recipe.")] = None,
+    base: Annotated[
+        str | None, typer.Option(help="Of a trained model: its base, as its row names it.")
+    ] = None,
+    training_seed: Annotated[int, typer.Option(help="Of a trained model: the seed of its training.")] = 0,
 ) -> None:
-    """Write a row and its labels for each run; incomplete and scripted runs are refused."""
-    from rsbench.rows import check_row, make_row
+    """Write a row, its labels and its transcripts for each run; incomplete and scripted runs are refused."""
+    from rsbench.row_check import check_row
+    from rsbench.rows import claims_from, make_row
     from rsbench.store import RunFolder
 
+    claims = claims_from(sealed, rejudged, weights, recipe, base, training_seed)
     for path in run_folder:
-        made = make_row(RunFolder(path), judge, out, sealed)
+        made = make_row(RunFolder(path), judge, out, claims)
         check_row(made)
         typer.echo(f"made {made}")

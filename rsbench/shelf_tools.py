@@ -16,7 +16,7 @@ from rsbench.gold import read_gold
 from rsbench.judges.llm import read_rubric
 from rsbench.model_check import check_model
 from rsbench.prompts import read_template, render
-from rsbench.rows import check_row
+from rsbench.row_check import check_row
 from rsbench.terminal import err, out, plain
 from rsbench.types import Item, UserError
 
