@@ -1,4 +1,4 @@
-"""`rsbench leaderboard …`: rows out of runs."""
+"""`rsbench leaderboard …`: rows out of runs, a site out of rows."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 ROWS = Path("leaderboard/rows")
 
-app = typer.Typer(no_args_is_help=True, help="Make leaderboard rows out of runs.")
+app = typer.Typer(no_args_is_help=True, help="Make rows out of runs, and a site out of rows.")
 
 
 @app.command()
@@ -36,3 +36,33 @@ def add(
         made = make_row(RunFolder(path), judge, out, claims)
         check_row(made)
         typer.echo(f"made {made}")
+
+
+Rows = Annotated[Path, typer.Option("--rows", help="Folder of the rows.")]
+SiteUrl = Annotated[
+    str | None, typer.Option("--url", help="Where it will be published: writes RSS and JSON feeds.")
+]
+
+
+@app.command()
+def build(
+    rows: Rows = ROWS,
+    out: Annotated[Path, typer.Option(help="Folder of the site.")] = Path("leaderboard/site"),
+    url: SiteUrl = None,
+) -> None:
+    """Check every row and write the site: static files that open from anywhere."""
+    from rsbench.board_site import build as build_site
+
+    made = build_site(rows, out, url)
+    typer.echo(f"{made.rows} rows in {made.tables} tables: {made.index}")
+
+
+@app.command()
+def serve(
+    rows: Rows = ROWS,
+    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8000,
+) -> None:
+    """Build the site in a temporary folder and show it on this machine alone, until Ctrl-C."""
+    from rsbench.board_serve import serve_site
+
+    serve_site(rows, port, typer.echo)
