@@ -64,6 +64,7 @@ class Shown:
 def page_values(entry: Entry, outcomes: Sequence[Outcome], shown_items: int) -> dict[str, Any]:
     """The template's variables: those of a run's report, and what a row adds."""
     row = entry.row
+    browsed = row.transcripts == "open" and row.counts["planned"] <= MOST
     result: dict[str, Any] = {
         "estimands": row.estimands,
         "categories": row.categories,
@@ -76,7 +77,7 @@ def page_values(entry: Entry, outcomes: Sequence[Outcome], shown_items: int) -> 
     return {
         "row": row,
         "section": section(row),
-        "browsed": row.transcripts == "open" and row.counts["planned"] <= MOST,
+        "browsed": browsed,
         "most": MOST,
         "meta": {
             "model": {"name": row.model.name},
@@ -100,7 +101,7 @@ def page_values(entry: Entry, outcomes: Sequence[Outcome], shown_items: int) -> 
         "provenance": _provenance(entry),
         "spending": [],
         "withheld": False,
-        "unknown_items": max(row.counts["items"] - shown_items, 0),
+        "unknown_items": max(row.counts["items"] - shown_items, 0) if browsed else 0,
     }
 
 

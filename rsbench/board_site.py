@@ -62,7 +62,7 @@ def build(
         progress(done, len(paths))
     found = tables(entries)
     _write(out / "index.html", render_page(INDEX, _index(found, url), {}))
-    _write(out / "compare.html", render_page(COMPARE, {"tables": found}, pair_data(found)))
+    _write(out / "compare.html", render_page(COMPARE, {"tables": found, "titles": TITLES}, pair_data(found)))
     _downloads(out, entries, url)
     return Built(out / "index.html", len(entries), len(found))
 

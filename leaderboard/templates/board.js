@@ -16,7 +16,7 @@
   function by(column, direction) {
     return (x, y) => {
       const [a, b] = [value(x, column), value(y, column)];
-      if (a === b) return 0;
+      if (a === b) return column === "0" ? (x.id < y.id ? -1 : 1) : by("0", -1)(x, y); // as the table was built
       if (a === null || b === null) return a === null ? 1 : -1; // what is missing stays last
       return (a < b ? -1 : 1) * direction;
     };
