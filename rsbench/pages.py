@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -66,8 +67,12 @@ def render_page(page: Page, values: Mapping[str, object], data: object, images: 
     )
 
 
+@cache
 def environment() -> Environment:
-    """Jinja2 with escaping on. The filter `shown` is for words that a stranger may have chosen."""
+    """Jinja2 with escaping on; one, so that a template is compiled once.
+
+    The filter `shown` is for words that a stranger may have chosen.
+    """
     env = Environment(
         loader=FileSystemLoader(PLACES),
         autoescape=True,

@@ -94,7 +94,8 @@ def test_rows_stand_in_the_tables_they_belong_to(open_: Open) -> None:
     assert names(page, "part-unvalidated") == ["unvalidated"]
     assert sorted(names(page, "part-closed")) == ["tiny", "tiny-srpo"]
     places = {
-        i: page.locator(f"#{i} .place").inner_text() for i in ("model-0", "model-1", "model-3", "sealed", "unvalidated")
+        i: page.locator(f"#{i} .place").inner_text()
+        for i in ("model-0", "model-1", "model-3", "sealed", "unvalidated")
     }
     assert places["model-0"] == places["model-1"] == "2–4", places
     assert places["model-3"] == "1" and places["sealed"] == places["unvalidated"] == "–"

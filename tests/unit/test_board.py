@@ -3,6 +3,9 @@
 import csv
 import io
 import json
+import re
+import signal
+import urllib.request
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -22,7 +25,7 @@ from rsbench.rows import Row
 from rsbench.stats import sign_flip_p
 from rsbench.types import AnswerLabel, Outcome, StepLabel, UserError
 from tests.board_rows import outcomes, words, write_row
-from tests.cli import main_, ok
+from tests.cli import finish, main_, ok, start
 
 
 def entry(folder: Path, name: str, found: list[Outcome], **changes: object) -> Entry:
@@ -260,3 +263,23 @@ def test_published_numbers_need_a_citation(tmp_path: Path) -> None:
 
 def test_the_schema_keeps_sealed_rows_textless() -> None:
     assert set(Row.model_fields["replies"].annotation.model_fields) == {"file", "sha256"}  # type: ignore[union-attr]
+
+
+def test_serve_shows_the_site_to_this_machine(tmp_path: Path) -> None:
+    write_row(tmp_path / "rows", "one", outcomes(0.5, 1, n_pairs=4))
+    process = start(
+        "leaderboard", "serve", "--rows", "rows", "--port", "0", cwd=tmp_path, PYTHONUNBUFFERED="1"
+    )
+    try:
+        assert process.stdout is not None
+        url = re.search(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())
+        assert url
+        with urllib.request.urlopen(f"{url.group()}rows/one.html", timeout=20) as page:  # noqa: S310 - loopback
+            assert b"SafeEffectivePath" in page.read()
+        taken = main_(
+            "leaderboard", "serve", "--rows", "rows", "--port", url.group().split(":")[2][:-1], cwd=tmp_path
+        )
+        assert taken.code == 2 and "--port" in taken.err
+    finally:
+        process.send_signal(signal.SIGINT)
+    assert finish(process).code == 0
