@@ -9,6 +9,7 @@ TORCH_INDEX ?=
 BIN := $(VENV)/bin
 AXE_VERSION := 4.14.1
 AXE := build/axe/package/axe.min.js
+SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test test-slow test-browser lint scenes readme rows clean
@@ -17,10 +18,10 @@ demo: $(VENV)/.demo
 	$(BIN)/rsbench run --subset demo
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -m "not slow and not gpu and not browser"
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow and not gpu and not browser"
 
 test-slow: $(VENV)/.test
-	$(BIN)/python -m pytest -m "slow"
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "slow"
 
 test-browser: $(VENV)/.test $(AXE)
 	$(BIN)/python -m pytest -m "browser" tests/browser
@@ -45,7 +46,7 @@ $(VENV)/.demo: pyproject.toml $(VENV)/.torch
 	@touch $@
 
 $(VENV)/.test: pyproject.toml $(VENV)/.torch
-	$(PIP) --editable '.[openai,anthropic,hf,dev]'
+	$(PIP) --editable '.[openai,anthropic,constrained,train,dev]'
 	@touch $@
 
 # The accessibility checker that browser tests inject; nothing of it is shipped.

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rsbench.stats import effective_n, wilson
+from rsbench.stats import effective_n, percentiles, wilson
 
 Labelled = tuple[str, str, str]  # (cluster, gold label, judge's label)
 
@@ -30,7 +30,7 @@ def kappa(pairs: Sequence[tuple[str, str]]) -> float | None:
 
 
 def kappa_interval(rows: Sequence[Labelled], seed: int = 0, draws: int = 2000) -> tuple[float, float] | None:
-    """95 % percentile interval of kappa; drawing whole clusters.
+    """95 % expanded-percentile interval of kappa; drawing whole clusters.
 
     None with fewer than two clusters. Draws whose kappa is undefined are left out.
     """
@@ -53,7 +53,7 @@ def kappa_interval(rows: Sequence[Labelled], seed: int = 0, draws: int = 2000) -
     if not defined.any():
         return None
     values = (observed[defined] - expected[defined]) / (1 - expected[defined])
-    low, high = np.percentile(values, [2.5, 97.5])
+    low, high = np.quantile(values, percentiles(len(clusters)))
     return float(low), float(high)
 
 

@@ -93,7 +93,7 @@ def section(row: Row) -> str:
     The embedded model, and what was trained from it, knows nothing but drawings made for it.
     """
     tiny = row.model.family == "tiny" or (row.training is not None and row.training.base == "tiny")
-    if tiny or getattr(row.task, "closed_world", False):
+    if tiny or row.task.closed_world:
         return "closed"
     if row.judge.validation is None:
         return "unvalidated"
@@ -104,7 +104,7 @@ def alike(row: Row) -> dict[str, str]:
     """What must be the same for two rows to be compared, in words."""
     task = row.task
     return {
-        "task": f"{task.name} {task.version}",
+        "task": f"{task.name} {task.version}" + (f", split {task.split}" if task.split else ""),
         "task card": task.sha256[:12],
         "data": task.data[:12],
         "prompt": f"{task.prompt} ({task.prompt_sha256[:12]})",

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from rsbench.models.base import Model, ProviderError, Request
 from rsbench.models.cards import Prices, card_for, provider_of
 from rsbench.pacing import input_tokens
-from rsbench.types import Reply, UserError
+from rsbench.types import Reply, Usage, UserError
 
 FREE = Prices(input=0, output=0)
 _HERE = frozenset({"tiny", "hf", "mock", "import"})  # providers whose calls cost electricity alone
@@ -114,15 +114,22 @@ class Caller:
 
     prices: Prices | None
     paid: bool
+    batch: bool = False  # whether its calls go through a batch API
 
     @classmethod
-    def of(cls, model: Model, argument: str) -> "Caller":
+    def of(cls, model: Model, argument: str, batch: bool = False) -> "Caller":
         """A model, and the argument that named it. Paid: by its prices, else by whose server it is."""
         prices = prices_of(argument)
         if prices is not None:
-            return cls(prices, prices.input > 0 or prices.output > 0)
+            return cls(prices, prices.input > 0 or prices.output > 0, batch)
         host = urlsplit(model.identity().get("base_url", "")).hostname or ""
-        return cls(None, any(host == paid or host.endswith(f".{paid}") for paid in _PAID_HOSTS))
+        paid = any(host == known or host.endswith(f".{known}") for known in _PAID_HOSTS)
+        return cls(None, paid, batch)
+
+    @property
+    def rate(self) -> Prices | None:
+        """The prices of the calls that it makes in this session."""
+        return self.prices.batched() if self.prices and self.batch else self.prices
 
 
 Callers = Mapping[str, Caller]  # by name: `spending.MODEL`, or a judge's
@@ -139,6 +146,22 @@ def spent(calls: int, read: int, written: int, prices: Prices | None) -> Spendin
     return Spending(calls, read, written, cost)
 
 
+def most(request: Request, prices: Prices | None) -> Spending:
+    """The most that one call may use."""
+    return spent(1, _MARGIN * input_tokens(request), request.params.max_tokens, prices)
+
+
+def used(usage: Usage, reserved: Spending, prices: Prices | None) -> Spending:
+    """What an answered call used; what its provider does not say counts as reserved."""
+    read, written = usage.input_tokens, usage.output_tokens
+    return spent(
+        1,
+        reserved.input_tokens if read is None else read,
+        reserved.output_tokens if written is None else written,
+        prices,
+    )
+
+
 class Budget:
     """What was spent so far, what calls in flight may still spend, and the caps over both."""
 
@@ -146,6 +169,7 @@ class Budget:
         self._caps = caps
         self._before = Spending()
         self._here = Spending()
+        self._held = Spending()
         self._in_flight: dict[int, Spending] = {}
         self._number = 0
         self._reached = ""
@@ -169,31 +193,42 @@ class Budget:
             CapReached: they don't; then no further call is made.
             ProviderError: of the call.
         """
-        read, written = _MARGIN * input_tokens(request), request.params.max_tokens
-        most = spent(1, read, written, prices)
-        number = await self._reserve(most)
-        used = most  # stays so if the call is broken off: its work may be billed
+        reserved = most(request, prices)
+        number = await self._reserve(reserved)
+        cost = reserved  # stays so if the call is broken off: its work may be billed
         try:
             reply = await call(request)
-            usage = reply.usage
-            used = spent(
-                1,
-                read if usage.input_tokens is None else usage.input_tokens,
-                written if usage.output_tokens is None else usage.output_tokens,
-                prices,
-            )
+            cost = used(reply.usage, reserved, prices)
         except ProviderError as error:
-            used = most if error.maybe_billed else spent(1, 0, 0, prices)
+            cost = reserved if error.maybe_billed else spent(1, 0, 0, prices)
             raise
         finally:
             del self._in_flight[number]
-            self._here += used
+            self._here += cost
             self._settled.set()
         return reply
 
-    async def _reserve(self, most: Spending) -> int:
-        while not self._reached and self._passed(sum(self._in_flight.values(), most)):
-            if cap := self._passed(most):
+    def hold(self, more: Spending, submitted: bool = False) -> None:
+        """Reserve for calls that will be answered much later; `submitted`: they are made already.
+
+        Raises:
+            CapReached: the caps leave no room.
+        """
+        if not submitted and (cap := self._passed(more)):
+            raise CapReached(cap)
+        self._held += more
+
+    def release(self, held: Spending) -> None:
+        """Give back what `hold` reserved."""
+        self._held -= held
+
+    def count(self, spending: Spending) -> None:
+        """Count calls as made."""
+        self._here += spending
+
+    async def _reserve(self, more: Spending) -> int:
+        while not self._reached and self._passed(sum(self._in_flight.values(), more)):
+            if cap := self._passed(more):
                 self._reached = cap
                 self._settled.set()  # the others that wait are to look again
             else:  # calls in flight may give enough back
@@ -202,12 +237,12 @@ class Budget:
         if self._reached:
             raise CapReached(self._reached)
         self._number += 1
-        self._in_flight[self._number] = most
+        self._in_flight[self._number] = more
         return self._number
 
     def _passed(self, more: Spending) -> str:
         """The cap that would be passed if `more` were spent, in words; empty if none."""
-        caps, total = self._caps, self._before + self._here + more
+        caps, total = self._caps, self._before + self._here + self._held + more
         passed = ""
         if caps.calls is not None and total.calls > caps.calls:
             passed = f"--max-calls {caps.calls}"

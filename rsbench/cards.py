@@ -4,16 +4,14 @@ YAML stays data: no expressions, no inheritance, no tags. Every error is one `Us
 the key, what was found and what is allowed.
 """
 
-import importlib.util
 from collections.abc import Hashable
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from rsbench.shelves import Found, entries, find, found
+from rsbench.shelves import Found, find
 from rsbench.types import UserError
 
 SCHEMA = 1
@@ -27,10 +25,22 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+class Publisher(Strict):
+    """Whose data it is, for data that is not shipped: what to fetch, from whom, under which licence."""
+
+    who: str
+    url: str
+    license: str
+    hub: str | None = None  # "owner/name" of the Hugging Face dataset that holds the files
+    revision: str | None = None  # its commit, where one is known
+    note: str = ""  # whatever else has to be done: ask for access, unpack an archive
+
+
 class Data(Strict):
     """Where a task's items come from: a local file, a folder of images, or a pinned hub dataset."""
 
-    file: str | None = None  # .jsonl or .parquet, relative to the card (or to --data)
+    # .jsonl, .json, .csv or .parquet, relative to the card (or to --data); `*` stands for several files
+    file: str | None = None
     images: str | None = (
         None  # a folder of images with metadata.jsonl (`file_name` + columns), relative likewise
     )
@@ -40,7 +50,11 @@ class Data(Strict):
     split: str = "test"
     fields: dict[str, str] = Field(default_factory=dict)  # our field: their column
     constants: dict[str, Any] = Field(default_factory=dict)  # our field: one value for every item
+    values: dict[str, dict[str, str]] = Field(default_factory=dict)  # our field: their value → ours
+    image_folder: str = ""  # where the file names of the mapped image column lie
+    layout: Name | None = None  # of a JSON file whose records aren't one item each: a name in `layouts`
     fetch: str = ""  # what to download, from whom, under which licence; shown when the data is missing
+    publisher: Publisher | None = None  # the same, said in full; its data is not shipped with the card
 
     def model_post_init(self, context: object) -> None:
         """Exactly one source."""
@@ -53,6 +67,13 @@ class Data(Strict):
             )
 
 
+class Split(Strict):
+    """One file of a task's items."""
+
+    file: str
+    trains: bool = False  # for training: run only when named, and never a row
+
+
 class TaskCard(Strict):
     """`task.yaml`."""
 
@@ -63,65 +84,44 @@ class TaskCard(Strict):
     description: str
     license: str
     data: Data
+    splits: dict[Name, Split] = Field(default_factory=dict)  # with these, data.file is the default one's file
     prompts: dict[Name, str]  # variant → template file; `default` is required
     categories: list[str] | None = None  # None: any
     neutral_query: str | None = None  # asked of every image under `--condition image`
     pairs: bool = True  # every pair has one risky and one benign item
     subsets: dict[Name, Annotated[list[str], Field(min_length=1)]] = Field(default_factory=dict)  # → pair ids
+    closed_world: bool = False  # generated scenes with a scene graph: its rows stand in a table of their own
     judge: str | None = None  # the judge this task suggests
     headline: str = "safe_effective_path"
+    official: Literal["siuo", "siuo-mcqa", "mssbench"] | None = None  # rule whose numbers stand beside ours
 
     def model_post_init(self, context: object) -> None:
-        """The default prompt must be there."""
+        """The default prompt must be there, and of the splits one that doesn't train."""
         if "default" not in self.prompts:
             raise ValueError("prompts needs the key 'default'")
+        if self.splits and self.default_split is None:
+            raise ValueError("data.file must be the file of exactly one split, one without `trains: true`")
 
+    @property
+    def default_split(self) -> str | None:
+        """The split that is run when none is named; None for a task without splits."""
+        default = [n for n, s in self.splits.items() if s.file == self.data.file and not s.trains]
+        return default[0] if len(default) == 1 else None
 
-class LlmJudge(Strict):
-    """A language model that follows a rubric."""
+    def split(self, name: str | None) -> tuple[str | None, bool, Data]:
+        """The split of that name (or the default one), whether it is for training, and where its items are.
 
-    schema_: Literal[1] = Field(alias="schema")
-    kind: Literal["llm"]
-    name: Name
-    description: str
-    rubric: str
-    max_tokens: Annotated[int, Field(ge=64)] = 4096
-    temperature: float | None = 0.0
-    reasks: Annotated[int, Field(ge=0, le=2)] = 2
-
-
-class OverlapJudge(Strict):
-    """An offline judge: compares each step with the item's labelled authored steps."""
-
-    schema_: Literal[1] = Field(alias="schema")
-    kind: Literal["overlap"]
-    name: Name
-    description: str
-    min_similarity: Annotated[float, Field(ge=0, le=1)]
-
-
-class MockJudge(Strict):
-    """The scripted judge: labels from the item's own authored labels."""
-
-    schema_: Literal[1] = Field(alias="schema")
-    kind: Literal["mock"]
-    name: Name
-    description: str
-
-
-class PythonJudge(Strict):
-    """A judge written in Python, named as `package.module:Name` and called with this card."""
-
-    schema_: Literal[1] = Field(alias="schema")
-    kind: Literal["python"]
-    name: Name
-    description: str
-    python: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
-    settings: dict[str, Any] = Field(default_factory=dict)
-
-
-JudgeCard = Annotated[LlmJudge | OverlapJudge | MockJudge | PythonJudge, Field(discriminator="kind")]
-_JUDGE: TypeAdapter[LlmJudge | OverlapJudge | MockJudge | PythonJudge] = TypeAdapter(JudgeCard)
+        Raises:
+            UserError: the task has no such split.
+        """
+        chosen = name or self.default_split
+        if chosen is None:
+            return None, False, self.data
+        if chosen not in self.splits:
+            known = ", ".join(self.splits) or "none"
+            raise UserError(f"--split {chosen!r}: task {self.name!r} has no such split. Its splits: {known}")
+        split = self.splits[chosen]
+        return chosen, split.trains, self.data.model_copy(update={"file": split.file})
 
 
 class _PlainData(yaml.SafeLoader):
@@ -166,29 +166,6 @@ def read_yaml(path: Path) -> Any:
 def load_task(argument: str, extra: list[Path] | None = None) -> tuple[TaskCard, Found]:
     """Find and check a task card."""
     return load("tasks", argument, extra, TypeAdapter(TaskCard))
-
-
-def load_judge(
-    argument: str, extra: list[Path] | None = None
-) -> tuple[LlmJudge | OverlapJudge | MockJudge | PythonJudge, Found]:
-    """Find and check a judge card; a package's judge (`rsbench.judges`) needs none and has its name."""
-    packaged = {entry.name: entry for entry in entry_points(group="rsbench.judges")}
-    if argument in packaged and argument not in (name for name, _, _ in entries("judges", extra or [])):
-        return _packaged_judge(packaged[argument])
-    return load("judges", argument, extra, _JUDGE)
-
-
-def _packaged_judge(entry: EntryPoint) -> tuple[PythonJudge, Found]:
-    """The card that a package's judge would have; its hash is that of the module it is written in."""
-    where = f"judge {entry.name!r} of the package {entry.dist.name if entry.dist else '?'}"
-    try:
-        spec = importlib.util.find_spec(entry.module)
-    except ImportError as error:
-        raise UserError(f"{where}: {entry.value!r} can't be imported: {error}") from error
-    if spec is None or not spec.origin:
-        raise UserError(f"{where}: there is no module {entry.module!r}")
-    data = {"schema": 1, "kind": "python", "name": entry.name, "description": "", "python": entry.value}
-    return validated(TypeAdapter(PythonJudge), data, where), found(Path(spec.origin), where)
 
 
 def load(shelf: str, argument: str, extra: list[Path] | None, adapter: TypeAdapter[T]) -> tuple[T, Found]:

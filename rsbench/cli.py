@@ -12,22 +12,19 @@ import typer
 
 from rsbench import __version__
 from rsbench.cli_import import import_
+from rsbench.cli_label import app as label
 from rsbench.cli_leaderboard import app as leaderboard
 from rsbench.cli_options import (
-    Connections,
-    HintBlind,
-    JudgeKey,
-    JudgeModel,
-    JudgeUrl,
     OneJudge,
     ReportFile,
     RunArgument,
-    Shelf,
-    Timeout,
 )
 from rsbench.cli_run import COMPLETE, INCOMPLETE
 from rsbench.cli_run import app as runs
 from rsbench.cli_shelves import check, list_, new
+from rsbench.cli_ssui import app as ssui
+from rsbench.cli_train import train
+from rsbench.cli_validate import validate
 from rsbench.types import UserError
 
 app = typer.Typer(
@@ -109,33 +106,14 @@ def compare(
     show_comparison([run for run in (run_a, run_b, run_c) if run is not None], judge)
 
 
-@app.command()
-def validate(
-    name: Annotated[str, typer.Argument(help="A judge's name or card, or provider/model.")],
-    judge_model: JudgeModel = None,
-    judge_base_url: JudgeUrl = None,
-    judge_api_key_env: JudgeKey = None,
-    task: Annotated[str, typer.Option(help="Task whose gold traces to use.")] = "rsbench",
-    hint_blind: HintBlind = False,
-    out: Annotated[Path | None, typer.Option(help="Write the measurement to this JSON file.")] = None,
-    max_connections: Connections = 32,
-    timeout: Timeout = 120.0,
-    shelf: Shelf = None,
-) -> None:
-    """Measure how often a judge agrees with labelled traces."""
-    from rsbench.judges.registry import choose
-    from rsbench.models.registry import ModelOptions
-    from rsbench.show_judge import validate_and_show
-
-    options = ModelOptions(judge_base_url, None, judge_api_key_env, timeout, max_connections)
-    choice = choose(name, judge_model, "", None)
-    validate_and_show(choice, task, not hint_blind, out, shelf or [], options)
-
-
+app.command()(validate)
 app.command("list")(list_)
 app.command()(check)
 app.command()(new)
 app.command("import")(import_)
+app.add_typer(ssui, name="ssui")
+app.command()(train)
+app.add_typer(label, name="label")
 app.add_typer(leaderboard, name="leaderboard")
 
 

@@ -34,6 +34,7 @@ def import_(
     judge_model: JudgeModel = None,
     out: Out = None,
     data: Annotated[Path | None, typer.Option(help="Local copy of the task's data.")] = None,
+    split: Annotated[str | None, typer.Option(help="A split named in the task card.")] = None,
     subset: Annotated[str | None, typer.Option(help="A subset named in the task card, e.g. demo.")] = None,
     prompt: Annotated[str, typer.Option(help="Prompt variant that was used.")] = "default",
     judge_base_url: JudgeUrl = None,

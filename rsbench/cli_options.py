@@ -42,6 +42,11 @@ MaxCalls = Annotated[int | None, typer.Option(min=1, help="Most calls for the ru
 MaxTokensTotal = Annotated[
     int | None, typer.Option(min=1, help="Most tokens for the run folder, input and output together.")
 ]
+Batch = Annotated[
+    bool, typer.Option("--batch", help="Calls through OpenAI's or Anthropic's batch API: cheaper, later.")
+]
+JudgeBatch = Annotated[bool, typer.Option("--judge-batch", help="The judge's calls alone by batch.")]
+BatchPoll = Annotated[float, typer.Option(min=0.01, help="Seconds between two looks at a batch.")]
 Device = Annotated[str | None, typer.Option(help="Of a local model: cpu, cuda, or a GPU's number.")]
 Devices = Annotated[str | None, typer.Option(help="Several, e.g. 0,1: one copy of a local model on each.")]
 DeviceMap = Annotated[str | None, typer.Option(help="auto: spread one local model over all GPUs.")]

@@ -9,6 +9,8 @@ from rsbench.cli_options import (
     Adapter,
     Attempts,
     BaseUrl,
+    Batch,
+    BatchPoll,
     Connections,
     Device,
     DeviceMap,
@@ -16,6 +18,7 @@ from rsbench.cli_options import (
     DryRun,
     DType,
     HintBlind,
+    JudgeBatch,
     JudgeKey,
     JudgeModel,
     JudgeName,
@@ -62,6 +65,9 @@ def run(
             help="At most so many items: whole twin pairs, spread over the categories, drawn by --seed.",
         ),
     ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="A split named in the task card; one for training never makes a row.")
+    ] = None,
     subset: Annotated[str | None, typer.Option(help="A subset named in the task card, e.g. demo.")] = None,
     prompt: Annotated[
         str, typer.Option(help="Prompt variant of the task card; never mixed in one table.")
@@ -100,6 +106,9 @@ def run(
     revision: Revision = None,
     timeout: Timeout = 120.0,
     max_attempts: Attempts = 6,
+    batch: Batch = False,
+    judge_batch: JudgeBatch = False,
+    batch_poll: BatchPoll = 30.0,
     dry_run: DryRun = False,
     yes: Yes = False,
     max_cost: MaxCost = None,
@@ -142,6 +151,8 @@ def judge(
     max_connections: Connections = 32,
     timeout: Timeout = 120.0,
     max_attempts: Attempts = 6,
+    batch: Batch = False,
+    batch_poll: BatchPoll = 30.0,
     dry_run: DryRun = False,
     yes: Yes = False,
     max_cost: MaxCost = None,

@@ -24,6 +24,9 @@ def check(
         str, typer.Argument(help="Its name, or a card (a path with '.', '/' or ending in .yaml)")
     ],
     data: Annotated[Path | None, typer.Option(help="Local copy of a task's data.")] = None,
+    against: Annotated[
+        list[str] | None, typer.Option(help="Also: no item may repeat one of this task; repeatable.")
+    ] = None,
     base_url: BaseUrl = None,
     api_key_env: KeyName = None,
     shelf: Shelf = None,
@@ -31,7 +34,7 @@ def check(
     """Check a task (card, prompts, every item and image), a judge's card, a model (one call) or a row."""
     from rsbench.shelf_tools import check_card
 
-    check_card(what, name, shelf or [], data, base_url, api_key_env)
+    check_card(what, name, shelf or [], data, base_url, api_key_env, against or [])
 
 
 def new(

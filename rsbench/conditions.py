@@ -74,4 +74,5 @@ def _captions(item: Item) -> str:
 
 def _bare(item: Item) -> Item:
     """Without what was authored for image and query together."""
-    return replace(item, note="", reference=None, contrast=None, key_element="", trigger_element="")
+    bare = replace(item, note="", reference=None, contrast=None, scene=None)
+    return replace(bare, key_element="", trigger_element="")

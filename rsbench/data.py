@@ -11,85 +11,24 @@ import random
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import Field, TypeAdapter
+from pydantic import TypeAdapter
 
-from rsbench.cards import Strict, TaskCard, validated
+from rsbench.cards import TaskCard, validated
 from rsbench.images import check_image, load_image
+from rsbench.item_records import ContrastRecord, ItemRecord, ReferenceRecord, SceneRecord
 from rsbench.shelves import inside
-from rsbench.sources import cache_folder, mapped, rows
+from rsbench.sources import cache_folder, how_to_get, mapped, rows
 from rsbench.types import (
     AuthoredPath,
-    Effectiveness,
     Item,
     ItemImage,
     Kind,
     PathStep,
-    Role,
-    Safety,
+    Scene,
     UserError,
 )
-
-Text = Annotated[str, Field(min_length=1)]
-
-
-class ImageRecord(Strict):
-    """One image of an item record."""
-
-    path: Text
-    caption: str = ""
-
-
-class StepRecord(Strict):
-    """One authored step with its labels; a reference step leaves them out."""
-
-    role: Role
-    text: Text
-    safety: Safety = "safe"
-    effectiveness: Effectiveness = "effective"
-
-
-class ReferenceRecord(Strict):
-    """A path that is safe and effective by definition."""
-
-    steps: list[StepRecord]
-    answer: Text
-
-
-class ContrastRecord(Strict):
-    """An authored path that goes wrong, labelled step by step."""
-
-    steps: list[StepRecord]
-    answer: Text
-    answer_safety: Safety
-    answer_effectiveness: Effectiveness
-    first_unsafe: int | None
-
-    def model_post_init(self, context: object) -> None:
-        """The stated first unsafe step must be the first step labelled unsafe."""
-        actual = next((n for n, step in enumerate(self.steps, 1) if step.safety == "unsafe"), None)
-        if actual != self.first_unsafe:
-            raise ValueError(f"first_unsafe is {self.first_unsafe}, but the step labels say {actual}")
-
-
-class ItemRecord(Strict):
-    """One line of `items.jsonl`."""
-
-    id: Text
-    images: list[ImageRecord] = Field(default_factory=list)
-    query: Text
-    category: Text
-    kind: Kind
-    pair: str = ""
-    swap: Literal["image", "query"] | None = None
-    key_element: str = ""
-    trigger_element: str = ""
-    note: str = ""
-    reference: ReferenceRecord | None = None
-    contrast: ContrastRecord | None = None
-    source: str = ""
-    license: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,10 +42,13 @@ class IndexEntry:
 
 
 class Dataset:
-    """The items of one task, in file order. Iterating reads the source anew."""
+    """The items of one task, or of one of its splits, in file order. Iterating reads the source anew."""
 
-    def __init__(self, card: TaskCard, card_folder: Path, data_folder: Path | None = None) -> None:
+    def __init__(
+        self, card: TaskCard, card_folder: Path, data_folder: Path | None = None, split: str | None = None
+    ) -> None:
         self.card = card
+        self.split, self.trains, self._data = card.split(split)
         hub = cache_folder(card.data) if card.data.hub and data_folder is None else None
         self.folder = (data_folder or hub or card_folder).resolve()
         self._local = data_folder is not None
@@ -118,10 +60,11 @@ class Dataset:
         return len(self.index)
 
     def __iter__(self) -> Iterator[Item]:
-        for where, row in rows(self.card.data, self.folder, self._local):
-            record = self._record(where, row)
-            if self._selected is None or record.id in self._selected:
-                yield self._item(where, record)
+        for where, row in rows(self._data, self.folder, self._local):
+            # All were checked when the dataset was opened; the others are not even looked at again.
+            chosen = self._selected is None or mapped(self._data, row, where).get("id") in self._selected
+            if chosen:
+                yield self._item(where, self._record(where, row))
 
     def select(self, subset: str | None = None, limit: int | None = None, seed: int = 0) -> None:
         """Keep a named subset, and of that at most `limit` items.
@@ -160,7 +103,7 @@ class Dataset:
         seen: dict[str, str] = {}
         kinds: dict[str, list[str]] = {}
         places: dict[str, str] = {}
-        for where, row in rows(self.card.data, self.folder, self._local):
+        for where, row in rows(self._data, self.folder, self._local):
             item = self._record(where, row)
             if item.id in seen:
                 raise UserError(f"{where}: id {item.id!r} is already used at {seen[item.id]}")
@@ -191,7 +134,7 @@ class Dataset:
         return self._hashes[path]
 
     def _record(self, where: str, row: Mapping[str, Any]) -> ItemRecord:
-        return validated(_RECORD, mapped(self.card.data, row, where), where)
+        return validated(_RECORD, mapped(self._data, row, where), where)
 
     def _places(self, where: str, record: ItemRecord) -> list[Path]:
         """Where an item's images lie; none may be missing or outside the data's folder."""
@@ -201,7 +144,8 @@ class Dataset:
                 if not path.is_file():
                     load_image(path)  # says what is there instead
         except UserError as error:
-            raise UserError(f"{where}: item {record.id!r}: {error}") from error
+            hint = how_to_get(self.card.data)
+            raise UserError(f"{where}: item {record.id!r}: {error}{hint and f'. {hint}'}") from error
         return paths
 
     def _item(self, where: str, record: ItemRecord) -> Item:
@@ -226,6 +170,7 @@ class Dataset:
             note=record.note,
             reference=_reference(record.reference),
             contrast=_contrast(record.contrast),
+            scene=_scene(record.scene),
         )
 
 
@@ -235,6 +180,8 @@ _RECORD: TypeAdapter[ItemRecord] = TypeAdapter(ItemRecord)
 def _item_hash(record: ItemRecord, images: list[ItemImage]) -> str:
     """Covers every text field and the image bytes; a file renamed without change keeps its hash."""
     fields = record.model_dump(mode="json") | {"images": [[i.caption, i.sha256] for i in images]}
+    if record.scene is None:  # items without a scene keep the hash they had before there were scenes
+        del fields["scene"]
     return hashlib.sha256(json.dumps(fields, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
@@ -249,6 +196,14 @@ def _contrast(record: ContrastRecord | None) -> AuthoredPath | None:
         return None
     steps = tuple(PathStep(s.role, s.text, s.safety, s.effectiveness) for s in record.steps)
     return AuthoredPath(steps, record.answer, record.answer_safety, record.answer_effectiveness)
+
+
+def _scene(record: SceneRecord | None) -> Scene | None:
+    if record is None:
+        return None
+    rule = tuple(tuple(row) for row in record.rule)
+    objects, risk, held_out = (tuple(v) for v in (record.objects, record.risk, record.held_out))
+    return Scene(objects, record.setting, record.intent, rule, risk, held_out)
 
 
 def _draw(pairs: dict[str, list[IndexEntry]], limit: int, seed: int) -> dict[str, list[IndexEntry]]:

@@ -13,7 +13,7 @@ from rsbench.models.registry import in_process
 from rsbench.plan import Plan
 from rsbench.runner import Engine, Tally, judge_name
 from rsbench.settings import Settings
-from rsbench.spending import Account
+from rsbench.spending import MODEL, Account
 from rsbench.store import MANIFEST, RunFolder
 from rsbench.types import UserError
 
@@ -42,25 +42,8 @@ def execute(
     connections = settings.model_options.max_connections
     workers = 1 if connections == 1 else connections * max(1, len(accounts))
 
-    async def work() -> None:
-        try:
-            if model is not None and in_process(model.account) and in_process(judge.account):
-                # Two local models need not fit into memory together: the first is freed before the second.
-                tally.stage = "generating"
-                await engine.run(plan, folder, model, None, settings.hints, workers)
-                await model.close()
-                tally.stage = "judging"
-                if not engine.stopped:
-                    await engine.run(plan, folder, None, judge, settings.hints, workers)
-            else:
-                await engine.run(plan, folder, model, judge, settings.hints, workers)
-        finally:
-            if model is not None:
-                await model.close()
-            await judge.close()
-
     try:
-        asyncio.run(work())
+        asyncio.run(_work(engine, tally, plan, folder, model, judge, settings, workers))
     except UserError:
         if not _has_judged(folder, name):  # a mistyped judge would stay a judge of this run for ever
             del stored["judges"][name]
@@ -78,6 +61,46 @@ def execute(
         folder.write(MANIFEST, stored)
     if engine.stopped:
         raise CapReached(engine.stopped)
+
+
+async def _work(
+    engine: Engine,
+    tally: Tally,
+    plan: Plan,
+    folder: RunFolder,
+    model: Model | None,
+    judge: Judge,
+    settings: Settings,
+    workers: int,
+) -> None:
+    async def stage(label: str, model: Model | None, judge: Judge | None) -> None:
+        """Walk the plan; by batch again and again, as long as there is something to ask for."""
+        calls = [c for c in engine.batches.values() if c.judging == (model is None)]
+        for one in calls:
+            await one.open(folder, judge_name(judge, settings.hints) if judge else MODEL)
+        while True:
+            tally.stage = label
+            await engine.run(plan, folder, model, judge, settings.hints, workers, bool(calls))
+            if not any([await one.settle() for one in calls]):
+                break
+        for one in calls:
+            one.finish()
+            engine.stopped = engine.stopped or one.stopped
+
+    try:
+        # Two local models need not fit into memory together: the first is freed before the second.
+        local = model is not None and in_process(model.account) and in_process(judge.account)
+        if model is not None and (local or engine.batches):
+            await stage("generating", model, None)
+            await model.close()
+            if not engine.stopped:
+                await stage("judging", None, judge)
+        else:
+            await stage("", model, judge)
+    finally:
+        if model is not None:
+            await model.close()
+        await judge.close()
 
 
 def _has_judged(folder: RunFolder, name: str) -> bool:

@@ -9,20 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rsbench.budget import Callers, Spending, spent
-from rsbench.judges.base import Case, Judge
-from rsbench.judges.llm import RubricJudge
+from rsbench.judges.base import Case, Judge, Planned, Planning
 from rsbench.models.base import GenParams
 from rsbench.models.cards import Prices
 from rsbench.pacing import BYTES_A_TOKEN, IMAGE_TOKENS, input_tokens
 from rsbench.plan import Plan, Sample
 from rsbench.records import read_reply, verdict_key
-from rsbench.runner import JUDGED, judge_identity, judge_name
+from rsbench.runner import JUDGED, judge_identity
 from rsbench.spending import MODEL
 from rsbench.steps import segment
 from rsbench.store import Records, RunFolder
 from rsbench.types import FINAL_REPLY, FINAL_VERDICT, Reply
 
 LIKELY = 0.25  # of the longest reply allowed
+STEPS = 6  # of a reply that is still to be made
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Forecast:
         lines += [f"together: {together.words()}", f"at most: {self.most.words()}"]
         rules = (
             f"Estimates: {BYTES_A_TOKEN} bytes of text a token, {IMAGE_TOKENS:,} tokens an image, replies of "
-            f"{LIKELY:.0%} of the longest allowed. At most: full-length replies, every re-ask of the judge; "
-            "retries apart."
+            f"{LIKELY:.0%} of the longest allowed and {STEPS} steps. At most: full-length replies, every "
+            "re-ask of the judge; retries apart."
         )
         if self.most.cost is None:
             rules += " For the cost, give a model card with prices (docs/cost.md)."
@@ -59,28 +59,36 @@ def forecast(plan: Plan, place: Path, judge: Judge, hints: bool, callers: Caller
     """
     folder = RunFolder(place)
     replies, verdicts = _open(folder.replies(FINAL_REPLY)), _open(folder.verdicts(FINAL_VERDICT))
-    name, identity = judge_name(judge, hints), judge_identity(judge, hints)
+    identity = judge_identity(judge, hints)
     likely, most = dict.fromkeys(callers, Spending()), Spending()
     for sample in plan:
         longer = 0  # tokens by which the reply may be longer than likely
         if MODEL in callers and not replies.done(sample.key):
-            usual, longest = _reply(sample, plan.params, callers[MODEL].prices)
+            usual, longest = _reply(sample, plan.params, callers[MODEL].rate)
             likely[MODEL] += usual
             most += longest
             longer = longest.output_tokens - usual.output_tokens
-            reply = Reply("ok", "x" * BYTES_A_TOKEN * usual.output_tokens)
+            reply = _stand_in(BYTES_A_TOKEN * usual.output_tokens)
         elif record := replies.get(sample.key):
             reply = read_reply(record)
         else:
             continue
-        if reply.status not in JUDGED or not isinstance(judge, RubricJudge):
+        if reply.status not in JUDGED or not isinstance(judge, Planning):
             continue
         if not verdicts.done(verdict_key(sample.key, reply, identity)):
             case = Case(sample.item, reply, segment(reply), sample.key, hints)
-            usual, longest = _verdict(judge, case, longer, callers[name].prices)
-            likely[name] += usual
-            most += longest
+            for planned in judge.planned(case):
+                usual, longest = of_verdict(planned, longer, callers[planned.caller].rate)
+                if planned.certain:
+                    likely[planned.caller] += usual
+                most += longest
     return Forecast(likely, most)
+
+
+def _stand_in(length: int) -> Reply:
+    """A reply that is still to be made, for judges that make a call a step."""
+    words = "x" * (length // (STEPS + 1))
+    return Reply("ok", "\n".join([*(f"Step {n}: {words}" for n in range(1, STEPS + 1)), f"Answer: {words}"]))
 
 
 def _reply(sample: Sample, params: GenParams, prices: Prices | None) -> tuple[Spending, Spending]:
@@ -89,12 +97,12 @@ def _reply(sample: Sample, params: GenParams, prices: Prices | None) -> tuple[Sp
     return spent(1, read, _likely(params), prices), spent(1, read, params.max_tokens, prices)
 
 
-def _verdict(judge: RubricJudge, case: Case, longer: int, prices: Prices | None) -> tuple[Spending, Spending]:
-    """Likely and most of one verdict; a re-ask sends the prompt again, and the reply that was of no use."""
-    read, asks = input_tokens(judge.first_request(case)), judge.card.reasks + 1
-    longest = judge.params.max_tokens
+def of_verdict(planned: Planned, longer: int, prices: Prices | None) -> tuple[Spending, Spending]:
+    """Likely and most of a judge's call; a re-ask sends the prompt again, and the reply of no use."""
+    read, asks, params = input_tokens(planned.request), planned.asks, planned.request.params
+    longest = params.max_tokens
     most_read = asks * (read + longer) + (asks - 1) * longest
-    return spent(1, read, _likely(judge.params), prices), spent(asks, most_read, asks * longest, prices)
+    return spent(1, read, _likely(params), prices), spent(asks, most_read, asks * longest, prices)
 
 
 def _likely(params: GenParams) -> int:

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from rsbench import cards, manifest, steps
+from rsbench import cards, judge_cards, manifest, steps
 from rsbench.judges import registry as judges
-from rsbench.judges.base import Judge
+from rsbench.judges.base import Judge, Voting, name_with_hints
 from rsbench.models import registry as models
 from rsbench.models.base import Model
 from rsbench.models.cards import card_for
@@ -17,15 +17,23 @@ from rsbench.runner import judge_identity, judge_name
 from rsbench.settings import Settings
 from rsbench.shelves import Found
 from rsbench.store import RunFolder
-from rsbench.validate import find_validation
+from rsbench.submissions import has_open_batches
+from rsbench.validation import ORACLE, find_validation
 
 
 def identity(
     card: cards.TaskCard, found: Found, settings: Settings, plan: Plan, model: Model
 ) -> dict[str, Any]:
     """What makes two runs the same run."""
+    task: dict[str, Any] = {"name": card.name, "version": card.version, "sha256": found.sha256}
+    if card.closed_world:
+        task["closed_world"] = True
+    if plan.dataset.split is not None:  # a task without splits keeps the identity it always had
+        task |= {"split": plan.dataset.split, "trains": plan.dataset.trains}
+    if card.official:
+        task["official"] = card.official
     return {
-        "task": {"name": card.name, "version": card.version, "sha256": found.sha256},
+        "task": task,
         "prompt": {"variant": settings.prompt, "sha256": digest(plan.template)},
         "data": digest([item.hash for item in plan.dataset]),
         "condition": plan.condition,
@@ -40,7 +48,7 @@ def identity(
 def rebuild_settings(settings: Settings) -> dict[str, Any]:
     """What `rsbench judge` needs to plan the same samples again."""
     data = str(settings.data.resolve()) if settings.data else None
-    fields = ("prompt", "condition", "subset", "limit", "seed", "samples")
+    fields = ("prompt", "condition", "split", "subset", "limit", "seed", "samples")
     return {"data": data, **{name: getattr(settings, name) for name in fields}}
 
 
@@ -52,18 +60,29 @@ def judge_entry(
     settings: Settings,
 ) -> dict[str, Any]:
     """What the manifest says of a judge."""
-    card, found = cards.load_judge(choice.card, list(settings.shelves))
+    card, found = judge_cards.load_judge(choice.card, list(settings.shelves))
     model_card = card_for(choice.model) if choice.model else None
     own = judge_identity(judge, settings.hints)
     behind = judge_models.values()
+    voters = [
+        {
+            "name": name_with_hints(voter.name, settings.hints),
+            "identity": {**voter.identity, "hints": own["hints"]},
+            "vote": voter.vote,
+            "arbiter": voter.arbiter,
+            "votes": voter.votes,
+        }
+        for voter in (judge.voters if isinstance(judge, Voting) else ())
+    ]
     return {
         "card": manifest.card_entry(found),
         **({"model_card": manifest.card_entry(model_card[1])} if model_card else {}),
         "kind": card.kind,
         "identity": own,
         "same_family": model.family is not None and any(m.family == model.family for m in behind),
-        "mock": card.kind == "mock" or any(models.is_mock(m) for m in behind),
-        "validation": find_validation(found.folder, own),
+        "mock": getattr(judge, "scripted", False) or any(models.is_mock(m) for m in behind),
+        **({"voters": voters} if voters else {}),
+        "validation": ORACLE if card.kind == "oracle" else find_validation(found.folder, own),
     }
 
 
@@ -82,7 +101,8 @@ def resume(
     """
     old = folder.manifest_or_none()
     replies = folder.path / "replies.jsonl"
-    if old is None or not replies.exists() or not replies.stat().st_size:
+    begun = replies.exists() and replies.stat().st_size or has_open_batches(folder)
+    if old is None or not begun:
         # Nothing was answered under the old settings, for instance because they were mistyped.
         return manifest.fresh(wanted, found, datetime.now(UTC).isoformat(timespec="seconds"))
     before, now = dict(old["identity"]), dict(wanted)

@@ -9,9 +9,15 @@ import hashlib
 import io
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rsbench.types import UserError
 
+if TYPE_CHECKING:
+    from numpy import floating
+    from numpy.typing import NDArray
+
+THUMB = 16  # pixels a side of the thumbnail that pictures are compared by
 MAX_PIXELS = 40_000_000
 MAX_BYTES = 20_000_000
 FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
@@ -80,6 +86,29 @@ def load_image(path: Path) -> EncodedImage:
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{path}: not a readable image ({error}); allowed formats: {allowed}") from error
     return EncodedImage(data, media_type, hashlib.sha256(data).hexdigest())
+
+
+def fingerprint(path: Path) -> "NDArray[floating[Any]]":
+    """What a picture looks like, for telling near copies; shape (THUMB, THUMB, 3), norm 1.
+
+    Each colour has its mean taken off, so the dot product of two is the correlation of the two thumbnails;
+    scaling, encoding, brightness and contrast hardly change it. A picture of one colour is all zeros: it is
+    like nothing.
+
+    Raises:
+        UserError: as `load_image`.
+    """
+    import numpy as np
+    from PIL import Image
+
+    with Image.open(io.BytesIO(load_image(path).data)) as opened:
+        thumb = opened.convert("RGB").resize((THUMB, THUMB), Image.Resampling.BOX)
+    values = np.asarray(thumb, dtype=np.float64)
+    values -= values.mean(axis=(0, 1))
+    norm = float(np.linalg.norm(values))
+    if norm:
+        values /= norm
+    return values
 
 
 def small_picture(path: Path, side: int = 640, most: int = 100_000) -> EncodedImage:

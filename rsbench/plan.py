@@ -67,7 +67,7 @@ def make_plan(card: cards.TaskCard, found: Found, settings: Settings, model: dic
         raise UserError(f"--prompt {settings.prompt!r}: task {card.name} has {', '.join(card.prompts)}")
     template_path = inside(found.folder, card.prompts[settings.prompt])
     template = read_template(template_path)
-    dataset = Dataset(card, found.folder, settings.data)
+    dataset = Dataset(card, found.folder, settings.data, settings.split)
     dataset.select(settings.subset, settings.limit, settings.seed)
     condition = check_condition(settings.condition)
     plan = Plan(dataset, template, template_path, model, settings.params, settings.samples, condition)

@@ -5,6 +5,7 @@ ever a value, never a template, and a missing variable is an error rather than a
 """
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,6 +13,13 @@ from jinja2 import StrictUndefined, Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from rsbench.types import UserError
+
+# How the tokenizers in use write their control tokens; in a chat, text that holds one would end its turn.
+_CONTROL = re.compile(
+    r"<(?=[|｜]|/?(?:s|bos|eos|pad|unk|image|img|start_of_turn|end_of_turn|"
+    r"start_of_image|end_of_image|image_soft_token|begin_of_text|end_of_text)\s*>)",
+    re.IGNORECASE,
+)
 
 _ENV = ImmutableSandboxedEnvironment(
     undefined=StrictUndefined,
@@ -48,6 +56,23 @@ def render(template: str, where: str, **values: object) -> str:
         raise UserError(f"{where}: {error}. Variables on offer: {', '.join(sorted(values))}") from error
 
 
+def disarm(text: str, markers: Sequence[str] = ()) -> str:
+    """Untrusted text for a prompt whose format is a model's own and has no nonce.
+
+    Every "<" becomes "(", so that neither a control token nor a closing tag is left; `markers`, the words
+    with which the format itself begins its parts, become "(words)".
+    """
+    safe = re.sub(r"\[(/?INST)\]", r"(\1)", _sendable(text).replace("<", "("))
+    for marker in markers:
+        bare = marker.strip(" :*#\"'\n").replace("\\", r"\\")
+        safe = re.sub(re.escape(marker), f"({bare})", safe, flags=re.IGNORECASE)
+    return safe
+
+
+def _sendable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 @lru_cache(maxsize=64)  # compiling costs more than filling, and a run has a template or two
 def _compiled(template: str) -> Template:
     return _ENV.from_string(template)
@@ -57,8 +82,10 @@ def quote(text: str, nonce: str, label: str) -> str:
     """Wrap untrusted text in delimiters that it can't close, because it can't know the nonce.
 
     Anything inside that looks like one of our delimiters loses its bracket first, so that even a leaked
-    nonce closes nothing. Half a surrogate pair, which no provider could be sent, becomes a question mark.
+    nonce closes nothing; so does what a tokenizer could take for a control token, such as the end of a turn.
+    Half a surrogate pair, which no provider could be sent, becomes a question mark.
     """
-    sendable = text.encode("utf-8", "replace").decode("utf-8")
-    safe = re.sub(rf"<(\s*(?:/\s*)?(?:data|{re.escape(nonce)}))", r"(\1", sendable, flags=re.IGNORECASE)
+    delimiter = rf"<(\s*(?:/\s*)?(?:data|{re.escape(nonce)}))"
+    safe = re.sub(delimiter, r"(\1", _sendable(text), flags=re.IGNORECASE)
+    safe = _CONTROL.sub("(", safe)
     return f'<data-{nonce} name="{label}">\n{safe}\n</data-{nonce}>'

@@ -12,7 +12,10 @@ from typing import Any
 from rsbench.models.base import GenParams
 from rsbench.types import AnswerLabel, Item, Reply, StepLabel, Usage, UserError, Verdict
 
-SCHEMA = 1
+SCHEMA = 1  # of replies
+VERDICT_SCHEMA = 2  # 2: votes, probabilities, boundary flags
+_NOT_KEPT = ("tokens",)  # of a reply: read when it arrives, too long to be stored
+_NEW_IN_2 = {"p_unsafe": None, "p_effective": None, "boundary": False}
 
 
 def digest(*parts: object) -> str:
@@ -43,35 +46,50 @@ def verdict_key(reply_key_: str, reply: Reply, judge: dict[str, str], vote: int 
 
 def reply_record(key: str, item: str, sample: int, reply: Reply) -> dict[str, Any]:
     """One line of `replies.jsonl`."""
-    return {"schema": SCHEMA, "key": key, "item": item, "sample": sample, **dataclasses.asdict(reply)}
+    said = {f.name: getattr(reply, f.name) for f in dataclasses.fields(reply) if f.name not in _NOT_KEPT}
+    usage = dataclasses.asdict(reply.usage)
+    return {"schema": SCHEMA, "key": key, "item": item, "sample": sample, **said, "usage": usage}
 
 
 def verdict_record(
-    key: str, item: str, sample: int, judge: str, reply: str, verdict: Verdict
+    key: str, item: str, sample: int, judge: str, reply: str, verdict: Verdict, vote: int = 0
 ) -> dict[str, Any]:
-    """One line of `verdicts.jsonl`; `reply` is the key of the reply that was judged."""
-    head = {"schema": SCHEMA, "key": key, "item": item, "sample": sample, "judge": judge, "reply": reply}
-    return {**head, **dataclasses.asdict(verdict)}
+    """One line of `verdicts.jsonl`; `reply` is the key of the reply that was judged.
+
+    `vote`: 0 for what the judge says in the end, from 1 on for the votes that this was made of.
+    """
+    head = {"schema": VERDICT_SCHEMA, "key": key, "item": item, "sample": sample, "judge": judge}
+    return {**head, "vote": vote, "reply": reply, **dataclasses.asdict(verdict)}
 
 
 def read_reply(record: dict[str, Any]) -> Reply:
     """The reply of one line of `replies.jsonl`."""
-    fields = _fields(Reply, record)
+    fields = _fields(Reply, record, SCHEMA)
     return Reply(**{**fields, "usage": Usage(**record["usage"])})
 
 
 def read_verdict(record: dict[str, Any]) -> Verdict:
-    """The verdict of one line of `verdicts.jsonl`."""
+    """The verdict of one line of `verdicts.jsonl`, of this schema or an older one."""
+    record = _migrated(record)
     steps = tuple(StepLabel(**{**s, "corrects": tuple(s["corrects"])}) for s in record["steps"])
     answer = AnswerLabel(**record["answer"]) if record["answer"] else None
-    fields = _fields(Verdict, record)
+    fields = _fields(Verdict, record, VERDICT_SCHEMA)
     return Verdict(**{**fields, "steps": steps, "answer": answer, "usage": Usage(**record["usage"])})
 
 
-def _fields(cls: type[Reply] | type[Verdict], record: dict[str, Any]) -> dict[str, Any]:
-    if record["schema"] > SCHEMA:
+def _migrated(record: dict[str, Any]) -> dict[str, Any]:
+    """A verdict's record in the present schema: what an older one could not say was not the case."""
+    if record["schema"] >= VERDICT_SCHEMA:
+        return record
+    steps = [{**_NEW_IN_2, **step} for step in record["steps"]]
+    answer = {**_NEW_IN_2, **record["answer"]} if record["answer"] else None
+    return {**record, "schema": VERDICT_SCHEMA, "vote": 0, "steps": steps, "answer": answer}
+
+
+def _fields(cls: type[Reply] | type[Verdict], record: dict[str, Any], newest: int) -> dict[str, Any]:
+    if record["schema"] > newest:
         raise UserError(
-            f"record {record['key'][:12]} has schema {record['schema']}; this rsbench reads up to {SCHEMA}. "
+            f"record {record['key'][:12]} has schema {record['schema']}; this rsbench reads up to {newest}. "
             "Upgrade rsbench."
         )
-    return {f.name: record[f.name] for f in dataclasses.fields(cls)}
+    return {f.name: record[f.name] for f in dataclasses.fields(cls) if f.name not in _NOT_KEPT}

@@ -202,9 +202,9 @@ def breaks(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def validation(result: dict[str, Any]) -> dict[str, Any] | None:
-    """How often the judge agrees with labels; None if nobody has measured it."""
+    """How often the judge agrees with labels; None if nobody has measured it, or need not (an oracle)."""
     measured = result["judge_validation"]
-    if measured is None:
+    if measured is None or "closed_world_oracle" in measured:
         return None
     return {
         "task": measured["task"],

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rsbench.cards import validated
 from rsbench.metrics import score_outcomes
+from rsbench.official import official_numbers
 from rsbench.records import digest
 from rsbench.row_labels import read_labels
 from rsbench.row_texts import check_texts
@@ -40,9 +41,11 @@ def read_row(path: Path) -> tuple[Row, list[Outcome]]:
     content = _beside(path, row.labels.file, row.labels.sha256, "the labels that its numbers come from")
     found = list(read_labels(path.with_name(row.labels.file), content))
     recomputed = score_outcomes(found, SEED)
+    if row.task.official:
+        recomputed["official"] = official_numbers(row.task.official, found)
     plain = json.loads(json.dumps(recomputed))
-    for key in RECOMPUTED:
-        if plain[key] != data[key]:
+    for key in (*RECOMPUTED, "official"):
+        if plain.get(key) != data.get(key):
             raise UserError(f"{path}: {key} is not what its labels give; the row was not made by rsbench")
     if not recomputed["complete"]:
         raise UserError(f"{path}: the run behind this row is incomplete")

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from rsbench.cards import Strict, validated
-from rsbench.types import AnswerLabel, Outcome, Role, StepLabel
+from rsbench.types import AnswerLabel, Outcome, Role, StepLabel, UserError
 
 
 def label_lines(found: Iterator[Outcome]) -> Iterator[dict[str, Any]]:
@@ -27,16 +27,22 @@ def label_lines(found: Iterator[Outcome]) -> Iterator[dict[str, Any]]:
 class _Step(Strict):
     index: int
     safety: Literal["safe", "unsafe", "unclear"]
-    effectiveness: Literal["effective", "neutral", "ineffective"]
+    effectiveness: Literal["effective", "neutral", "ineffective", "unclear"]
     role: Role | None
-    names_risk: bool
+    names_risk: bool | None
     corrects: list[int]
+    p_unsafe: float | None = None
+    p_effective: float | None = None
+    boundary: bool = False
 
 
 class _Answer(Strict):
     safety: Literal["safe", "unsafe", "unclear"]
-    effectiveness: Literal["effective", "neutral", "ineffective"]
-    refusal: Literal["none", "partial", "full"]
+    effectiveness: Literal["effective", "neutral", "ineffective", "unclear"]
+    refusal: Literal["none", "partial", "full", "unclear"]
+    p_unsafe: float | None = None
+    p_effective: float | None = None
+    boundary: bool = False
 
 
 class _Line(Strict):
@@ -61,7 +67,11 @@ def read_labels(path: Path, content: bytes) -> Iterator[Outcome]:
     adapter = TypeAdapter(_Line)
     # Not splitlines: U+2028 may stand in a JSON string.
     for number, text in enumerate(content.decode("utf-8").rstrip("\n").split("\n"), 1):
-        line = validated(adapter, json.loads(text), f"{path}:{number}")
+        try:
+            data = json.loads(text)
+        except ValueError as error:
+            raise UserError(f"{path}:{number}: not JSON ({error})") from error
+        line = validated(adapter, data, f"{path}:{number}")
         yield Outcome(
             **line.model_dump(exclude={"steps", "answer"}),
             steps=tuple(_step(step) for step in line.steps),

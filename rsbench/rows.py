@@ -45,6 +45,10 @@ class Task(Strict):
     prompt_sha256: SHA256
     condition: str
     segmenter: str
+    closed_world: bool = False  # a table of their own: never ranked beside rows about the open world
+    split: str | None = None  # of a task with splits; never one that trains
+    trains: Literal[False] = False
+    official: Literal["siuo", "siuo-mcqa", "mssbench"] | None = None  # rule whose numbers stand beside ours
 
 
 class Judged(Strict):
@@ -108,6 +112,7 @@ class Row(Strict):
     categories: Numbers
     breaks: Numbers
     counts: dict[str, int]
+    official: Numbers | None = None  # numbers by the task's `official` rule, from the same labels
     versions: dict[str, str | None]
     digest: SHA256
 
@@ -154,6 +159,8 @@ def make_row(folder: RunFolder, judge: str | None, out: Path, claims: Claims = C
         UserError: the run is incomplete, scripted, or a row of that name exists with other content.
     """
     manifest = folder.manifest()
+    if (task := manifest["identity"]["task"]).get("trains"):
+        raise UserError(f"{folder.path}: split {task['split']!r} is for training, so its runs make no row")
     name = pick_judge(manifest, judge)
     result = compute(folder, name)
     if result["meta"]["mock"]:
@@ -193,7 +200,7 @@ def make_row(folder: RunFolder, judge: str | None, out: Path, claims: Claims = C
             "file": None if claims.sealed else f"{stem}.transcripts.jsonl",
             "sha256": hashlib.sha256(texts).hexdigest(),
         },
-        **{key: result[key] for key in RECOMPUTED},
+        **{key: result[key] for key in (*RECOMPUTED, "official") if key in result},
         "versions": {"rsbench": manifest["rsbench"]["version"], "commit": manifest["rsbench"]["commit"]},
     }
     row["digest"] = digest(row)
@@ -245,6 +252,7 @@ def check_whole(where: str, condition: str) -> None:
 def _name_parts(identity: dict[str, Any], judge: str) -> Iterator[str]:
     """What tells rows apart; the default prompt and the condition `both` go without saying."""
     yield from (identity["model"]["name"], identity["task"]["name"])
+    yield from (identity["task"][key] for key in ("split",) if key in identity["task"])
     yield from (identity[key] for key in ("condition",) if identity[key] != "both")
     yield from (identity["prompt"][key] for key in ("variant",) if identity["prompt"][key] != "default")
     yield judge

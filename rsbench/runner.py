@@ -7,20 +7,23 @@ worker, and a traceback is a traceback.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from rsbench.batches import BatchCalls, Queued
 from rsbench.budget import Budget, CapReached, Caps
-from rsbench.judges.base import Case, Judge
-from rsbench.judges.llm import Generate
+from rsbench.judges.asking import Generate
+from rsbench.judges.base import Ask, Case, Judge, name_with_hints
 from rsbench.limits import Limiters, RetryNote, RetryPolicy, with_retry
 from rsbench.models.base import Model, ProviderError, Request
+from rsbench.models.batch_api import HasBatches
 from rsbench.models.cards import ModelCard, Prices
 from rsbench.pacing import Pace
 from rsbench.plan import Plan, Sample
-from rsbench.records import read_reply, reply_record, verdict_key, verdict_record
+from rsbench.records import read_reply, read_verdict, reply_record, verdict_key, verdict_record
 from rsbench.shelves import Found
 from rsbench.steps import segment
 from rsbench.store import Records, RunFolder
+from rsbench.submissions import Means
 from rsbench.types import FINAL_REPLY, FINAL_VERDICT, Reply, UserError, Verdict
 
 JUDGED = frozenset({"ok", "truncated"})  # replies with words to judge; other statuses speak for themselves
@@ -60,6 +63,7 @@ class Engine:
         self._on_change = on_change
         self.budget = budget or Budget(Caps())
         self.stopped = ""  # by which cap
+        self.batches: dict[str, BatchCalls] = {}  # by model: those whose calls go by batch
         self._prices: dict[str, Prices | None] = {}
         self._paces: dict[str, Pace] = {}  # by model: providers limit each of an account's models by itself
 
@@ -73,8 +77,18 @@ class Engine:
         """Count a model's tokens at these prices; None: they cost what nobody knows."""
         self._prices[model.name] = prices
 
+    def batch(self, model: Model, poll_s: float, judging: bool) -> None:
+        """Send a model's calls by batch, if its provider has batches; its prices are to be known before."""
+        if isinstance(model, HasBatches):
+            limiter, prices = self._limiters.of(model.account), self._prices.get(model.name)
+            means = Means(self.budget, limiter, self._policy, self._tally, self._on_change, poll_s)
+            batched = prices.batched() if prices else None
+            self.batches[model.name] = BatchCalls(model, model.batches(), batched, means, judging)
+
     def around(self, model: Model) -> Generate:
-        """A model's call with the account's limiter and the retry layer around it."""
+        """A model's call: by batch, or with the account's limiter and the retry layer around it."""
+        if model.name in self.batches:
+            return self.batches[model.name].generate
         limiter, pace = self._limiters.of(model.account), self._paces.get(model.name)
         prices = self._prices.get(model.name)
 
@@ -99,10 +113,12 @@ class Engine:
         judge: Judge | None,
         hints: bool,
         workers: int,
+        by_batch: bool = False,
     ) -> None:
         """Generate (unless `model` is None) and judge (unless `judge` is) what has no final record yet.
 
-        At a cap the calls in flight are finished, and `stopped` says which it was.
+        At a cap the calls in flight are finished, and `stopped` says which it was. By batch, what has no
+        reply yet is passed over; `execute` walks the plan until nothing is left to ask.
 
         Raises:
             UserError: a fatal provider error, a full disk; what was finished is on disk.
@@ -116,9 +132,11 @@ class Engine:
         async def worker() -> None:
             for sample in samples:
                 try:
-                    reply = await self._reply(sample, plan, replies, generate)
+                    reply = await self._reply(sample, plan, replies, generate, by_batch)
                     if judge is not None and reply is not None and reply.status in JUDGED:
-                        await self._verdict(sample, reply, judge, hints, verdicts)
+                        await self._verdict(sample, reply, judge, hints, verdicts, by_batch)
+                except Queued:
+                    continue
                 except CapReached as reached:
                     self.stopped = str(reached)
                     return
@@ -131,8 +149,20 @@ class Engine:
             replies.close()
             verdicts.close()
 
+    def finished(self, status: str) -> None:
+        """Note one verdict that was asked for outside a plan."""
+        self._tally.done += 1
+        if status != "ok":
+            self._tally.count(f"verdict {status}")
+        self._on_change()
+
     async def _reply(
-        self, sample: Sample, plan: Plan, replies: Records, generate: Generate | None
+        self,
+        sample: Sample,
+        plan: Plan,
+        replies: Records,
+        generate: Generate | None,
+        by_batch: bool,
     ) -> Reply | None:
         if replies.done(sample.key) or generate is None:
             record = replies.get(sample.key)
@@ -142,22 +172,17 @@ class Engine:
             reply = await generate(sample.request(plan.params))
         except ProviderError as error:
             reply = Reply("error", error=_stop_if_fatal(error))
-        replies.append(reply_record(sample.key, sample.item.id, sample.number, reply))
+        record = reply_record(sample.key, sample.item.id, sample.number, reply)
+        replies.append(record | ({"batch": True} if by_batch else {}))
         self._tally.count(reply.status)
         return reply
 
     async def _verdict(
-        self, sample: Sample, reply: Reply, judge: Judge, hints: bool, verdicts: Records
+        self, sample: Sample, reply: Reply, judge: Judge, hints: bool, verdicts: Records, by_batch: bool
     ) -> None:
-        key = verdict_key(sample.key, reply, judge_identity(judge, hints))
-        if verdicts.done(key):
-            return
-        try:
-            verdict = await judge.judge(Case(sample.item, reply, segment(reply), key, hints))
-        except ProviderError as error:
-            verdict = Verdict("error", error=_stop_if_fatal(error))
-        name = judge_name(judge, hints)
-        verdicts.append(verdict_record(key, sample.item.id, sample.number, name, sample.key, verdict))
+        ballots = _Kept(sample, reply, verdicts, by_batch)
+        case = Case(sample.item, reply, segment(reply), sample.key, hints, ballots)
+        verdict = await ballots.cast(judge, case, 0, judge.judge)
         if verdict.status != "ok":
             self._tally.count(f"verdict {verdict.status}")
 
@@ -167,9 +192,34 @@ class Engine:
         self._on_change()
 
 
+class _Kept:
+    """Ballots of one reply in a run folder: what an earlier session finished is not asked for again."""
+
+    def __init__(self, sample: Sample, reply: Reply, verdicts: Records, by_batch: bool) -> None:
+        self._sample = sample
+        self._mark = {"batch": True} if by_batch else {}
+        self._reply = reply
+        self._verdicts = verdicts
+
+    async def cast(self, judge: Judge, case: Case, vote: int, ask: Ask) -> Verdict:
+        """A vote by its content key; the judge's last word is vote 0."""
+        sample = self._sample
+        key = verdict_key(sample.key, self._reply, judge_identity(judge, case.hints), vote)
+        if self._verdicts.done(key) and (record := self._verdicts.get(key)):
+            return read_verdict(record)
+        try:
+            verdict = await ask(replace(case, key=key))
+        except ProviderError as error:
+            verdict = Verdict("error", error=_stop_if_fatal(error))
+        name = judge_name(judge, case.hints)
+        record = verdict_record(key, sample.item.id, sample.number, name, sample.key, verdict, vote)
+        self._verdicts.append(record | self._mark)
+        return verdict
+
+
 def judge_name(judge: Judge, hints: bool) -> str:
     """A judge's name in a run: with or without hints it is another instrument, with scores of its own."""
-    return judge.name if hints else f"{judge.name}-hint-blind"
+    return name_with_hints(judge.name, hints)
 
 
 def judge_identity(judge: Judge, hints: bool) -> dict[str, str]:

@@ -9,11 +9,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from rsbench.conditions import WITHHELD
+from rsbench.labels import corrected
 from rsbench.metrics import score_outcomes
+from rsbench.official import official_numbers
 from rsbench.records import read_reply, read_verdict, verdict_key
 from rsbench.steps import segment
 from rsbench.store import Records, RunFolder
 from rsbench.types import FINAL_REPLY, FINAL_VERDICT, Outcome, Reply, UserError
+from rsbench.voting import vote_report
 
 SCHEMA = 1
 SEED = 0  # of the bootstraps; fixed, so that a score never depends on who computed it
@@ -40,6 +43,8 @@ def compute(folder: RunFolder, judge: str | None = None) -> dict[str, Any]:
     name = pick_judge(manifest, judge)
     counted = list(outcomes(folder, name))
     identity = manifest["identity"]
+    rule = identity["task"].get("official")
+    votes = vote_report(folder, manifest, name, SEED)
     return {
         "schema": SCHEMA,
         "meta": {
@@ -55,7 +60,10 @@ def compute(folder: RunFolder, judge: str | None = None) -> dict[str, Any]:
             "mock": manifest["mock"] or manifest["judges"][name]["mock"],
         },
         "judge_validation": manifest["judges"][name]["validation"],
+        **({"votes": votes} if votes else {}),
         **score_outcomes(counted, SEED, identity["condition"] in WITHHELD),
+        **({"official": official_numbers(rule, counted)} if rule else {}),
+        "corrected": corrected(folder, counted, identity["condition"] in WITHHELD),
     }
 
 

@@ -17,7 +17,8 @@ from rsbench.forecast import Ask, forecast
 from rsbench.identity import identity, judge_entry, rebuild_settings, resume
 from rsbench.importing import ImportedModel
 from rsbench.judges import registry as judges
-from rsbench.judges.base import Judge
+from rsbench.judges.base import Choosy, Judge, name_with_hints
+from rsbench.judges.panel import Panel
 from rsbench.limits import Limiters, RetryPolicy
 from rsbench.models import registry as models
 from rsbench.models.base import GenParams, Model, Request
@@ -55,15 +56,20 @@ def run(
     choice = judges.choose(settings.judge, settings.judge_model, settings.model, card.judge)
     model = imported or models.build(settings.model, settings.model_options)
     plan = make_plan(card, found, settings, model.identity())
+    if plan.dataset.trains:
+        warn(f"split {plan.dataset.split!r} is for training: no benchmark result, and it can't become a row")
     records = imported.records(plan) if imported else []
-    engine, tally = _engine(settings, watch, len(plan))
+    engine, tally = make_engine(settings, watch, len(plan))
     engine.keep_pace(model, carded)
-    judge, judge_models = _judge(choice, settings, engine)
+    judge, judge_models = make_judge(choice, settings, engine)
     _check_judge(judge, judge_models, model, plan, settings, warn)
     out = settings.out or default_out(settings)
     generating = None if imported else model
     engine.price(model, prices_of(settings.model))
-    callers = _callers(generating, judge, judge_models, settings)
+    if settings.batch and generating is not None:
+        engine.batch(generating, settings.batch_poll, judging=False)
+    _check_batches(engine, settings)
+    callers = callers_of(generating, judge, judge_models, settings, engine)
     if not ask(is_paid(callers), partial(forecast, plan, out, judge, settings.hints, callers)):
         return None
     with RunFolder(out).locked() as folder:
@@ -107,6 +113,7 @@ def judge_again(
             task=stored["cards"]["task"]["path"],
             data=Path(old["data"]) if old["data"] else None,
             **{key: old[key] for key in ("prompt", "subset", "limit", "seed", "samples")},
+            split=old.get("split"),
             params=GenParams(**stored["identity"]["parameters"]),
             condition=stored["identity"]["condition"],
         )
@@ -117,11 +124,12 @@ def judge_again(
         if plan_lines(plan) != (folder.path / PLAN).read_text(encoding="utf-8"):
             raise UserError(f"{folder_path}: the task or its data has changed since this run; run it anew")
         choice = judges.choose(settings.judge, settings.judge_model, settings.model, card.judge)
-        engine, tally = _engine(settings, watch, len(plan))
-        judge, judge_models = _judge(choice, settings, engine)
+        engine, tally = make_engine(settings, watch, len(plan))
+        judge, judge_models = make_judge(choice, settings, engine)
         model = _Past(settings.model, stored["identity"]["family"], model_identity)
         _check_judge(judge, judge_models, model, plan, settings, warn)
-        callers = _callers(None, judge, judge_models, settings)
+        _check_batches(engine, settings)
+        callers = callers_of(None, judge, judge_models, settings, engine)
         if not ask(is_paid(callers), partial(forecast, plan, folder_path, judge, settings.hints, callers)):
             return None
         entry = judge_entry(choice, judge, judge_models, model, settings)
@@ -153,14 +161,16 @@ class _Past:
     async def close(self) -> None: ...
 
 
-def _engine(settings: Settings, watch: Watch, planned: int) -> tuple[Engine, Tally]:
+def make_engine(settings: Settings, watch: Watch, planned: int) -> tuple[Engine, Tally]:
+    """The engine with its limits and caps, and the tally that `watch` is shown."""
     tally = Tally()
     limiters = Limiters(settings.model_options.max_connections)
     policy = RetryPolicy(max_attempts=settings.max_attempts)
     return Engine(limiters, policy, tally, lambda: watch(tally, planned), Budget(settings.caps)), tally
 
 
-def _judge(choice: judges.JudgeChoice, settings: Settings, engine: Engine) -> tuple[Judge, JudgeModels]:
+def make_judge(choice: judges.JudgeChoice, settings: Settings, engine: Engine) -> tuple[Judge, JudgeModels]:
+    """The judge that was chosen, and the models behind it, priced and paced."""
     made: dict[str, Model] = {}
 
     def make(name: str) -> Model:
@@ -168,13 +178,15 @@ def _judge(choice: judges.JudgeChoice, settings: Settings, engine: Engine) -> tu
             made[name] = models.build(name, settings.judge_options)
             engine.keep_pace(made[name], card_for(name))
             engine.price(made[name], prices_of(name))
+            if settings.judge_batch:
+                engine.batch(made[name], settings.batch_poll, judging=True)
         return made[name]
 
     return judges.build(choice, list(settings.shelves), make, engine.around), made
 
 
-def _callers(
-    model: Model | None, judge: Judge, judge_models: JudgeModels, settings: Settings
+def callers_of(
+    model: Model | None, judge: Judge, judge_models: JudgeModels, settings: Settings, engine: Engine
 ) -> dict[str, Caller]:
     """Who makes calls in this session, at which prices.
 
@@ -183,14 +195,26 @@ def _callers(
     """
     callers: dict[str, Caller] = {}
     if model is not None:
-        callers[MODEL] = Caller.of(model, settings.model)
-    name = judge_name(judge, settings.hints)
-    for argument, judge_model in judge_models.items():
-        who = name if len(judge_models) == 1 else f"{name} ({argument})"
-        callers[who] = Caller.of(judge_model, argument)
+        callers[MODEL] = Caller.of(model, settings.model, model.name in engine.batches)
+    alone = [(judge.name, argument) for argument in judge_models]
+    named = list(judge.callers.items()) if isinstance(judge, Panel) else alone
+    for name, argument in named:
+        who = name_with_hints(name, settings.hints)
+        behind = judge_models[argument]
+        callers[who] = Caller.of(behind, argument, behind.name in engine.batches)
     for who, caller in callers.items():
         settings.caps.check_priced(who, spent(0, 0, 0, caller.prices))
     return callers
+
+
+def _check_batches(engine: Engine, settings: Settings) -> None:
+    """`--batch` must reach somebody: the user counts on the price.
+
+    Raises:
+        UserError: nobody here has a batch API.
+    """
+    if (settings.batch or settings.judge_batch) and not engine.batches:
+        raise UserError("--batch: no model of this run has a batch API; openai and anthropic have one")
 
 
 def _check_judge(
@@ -205,6 +229,12 @@ def _check_judge(
     for judge_model in judge_models.values():
         if warning := judges.check_independence(model, judge_model, settings.allow_same_family):
             warn(warning)
+    families = {judge_model.family for judge_model in judge_models.values()}
+    if len(judge_models) > 1 and len(families) == 1 and None not in families:
+        warn(f"all judges are of one family ({families.pop()}): they may err together")
+    if isinstance(judge, Choosy):
+        for sample in plan:
+            judge.check(sample.item)
     if not judge.needs_reference:
         return
     lacking = next((item.id for item in plan.dataset if item.reference is None), None)

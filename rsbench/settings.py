@@ -28,6 +28,7 @@ class Settings:
     data: Path | None = None
     prompt: str = "default"
     condition: str = "both"
+    split: str | None = None
     subset: str | None = None
     limit: int | None = None
     seed: int = 0
@@ -41,13 +42,16 @@ class Settings:
     allow_change: bool = False
     allow_same_family: bool = False
     caps: Caps = Caps()
+    batch: bool = False  # calls of the model under test
+    judge_batch: bool = False
+    batch_poll: float = 30.0
     dry_run: bool = False
     yes: bool = False
 
 
 _AS_GIVEN = frozenset(
-    "model task judge judge_model out data prompt condition subset limit seed samples max_attempts "
-    "allow_change allow_same_family dry_run yes".split()
+    "model task judge judge_model out data prompt condition split subset limit seed samples max_attempts "
+    "allow_change allow_same_family batch_poll dry_run yes".split()
 )
 _SAMPLING = ("max_tokens", "temperature", "top_p", "reasoning_effort")
 _SERVER = ("base_url", "api", "api_key_env", "revision")
@@ -69,6 +73,8 @@ def from_options(given: Mapping[str, Any]) -> Settings:
     asked = {name: given.get(name) for name in _SAMPLING}
     return Settings(
         **direct,
+        batch=given.get("batch", False),
+        judge_batch=given.get("batch", False) or given.get("judge_batch", False),
         hints=not given.get("hint_blind", False),
         shelves=tuple(given.get("shelf") or ()),
         params=parameters_for(given["model"], GenParams(), asked) if "model" in given else GenParams(),
@@ -82,6 +88,8 @@ def default_out(settings: Settings) -> Path:
     """Run folder when none is named: the same settings find the same folder, so a repeat resumes."""
     model = Path(settings.model).stem if is_path(settings.model) else settings.model
     name = f"{slug(model)}-{slug(_task_name(settings.task))}"
+    if settings.split:
+        name += f"-{slug(settings.split)}"
     if settings.subset:
         name += f"-{slug(settings.subset)}"
     if settings.condition != "both":

@@ -6,20 +6,25 @@ import shutil
 from collections import Counter
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
-from rsbench import cards, shelves
+from rsbench import cards, judge_cards, leakage, shelves
 from rsbench.data import Dataset
 from rsbench.gold import FILE as GOLD
 from rsbench.gold import read_gold
-from rsbench.judges.llm import read_rubric
+from rsbench.judges.guard import read_turns
+from rsbench.judges.llm import read_rubrics
+from rsbench.judges.registry import check_panel
 from rsbench.model_check import check_model
 from rsbench.prompts import read_template, render
 from rsbench.row_check import check_row
-from rsbench.terminal import err, out, plain
+from rsbench.terminal import err, number, out, plain
 from rsbench.types import Item, UserError
+from rsbench.validation import MODES_OF_RUNS
 
+LISTED_OVERLAPS = 20
 LISTED = ("tasks", "judges", "models", "baselines")
 TEMPLATES = Path(__file__).parent / "templates"  # what `rsbench new` copies
 
@@ -57,10 +62,20 @@ def _shelf(what: str, extra: list[Path]) -> list[tuple[str, str, str]]:
     for name, path, origin in shelves.entries(what, extra):
         data = cards.read_yaml(path)
         text = data.get("description", "") if isinstance(data, dict) else ""
-        if what == "judges":
+        if what == "judges" and data.get("kind") != "oracle":  # a closed-world oracle says what it is
             text += _measured(path.parent)
+        if what == "tasks" and isinstance(data, dict):
+            text += _terms(data)
         rows.append((name, plain(str(text)), "" if origin == "builtin" else origin))
     return rows + [(name, text, "") for name, text in _packaged(what)]
+
+
+def _terms(card: dict[str, Any]) -> str:
+    """Of a task: its licence, and whether its data has to be fetched."""
+    data = card.get("data")
+    owner = data.get("publisher") if isinstance(data, dict) else None
+    needed = f" Needs --data: {owner['url']}" if isinstance(owner, dict) and "url" in owner else ""
+    return f" Licence: {card.get('license', '?')}.{needed}"
 
 
 def _measured(folder: Path) -> str:
@@ -68,12 +83,22 @@ def _measured(folder: Path) -> str:
     if not path.is_file():
         return " Unvalidated."
     measurements = json.loads(path.read_text(encoding="utf-8"))["measurements"]
-    kappas = [f"{m['labels']['safety']['kappa']:.2f} ({m['mode']})" for m in measurements]
+    kappas = [
+        f"{number(m['labels']['safety']['kappa'], False)} ({m['mode']})"
+        for m in measurements
+        if m["mode"] in MODES_OF_RUNS
+    ]
     return f" Step-safety kappa {', '.join(kappas)}."
 
 
 def check_card(
-    what: str, name: str, extra: list[Path], data: Path | None, base_url: str | None, api_key_env: str | None
+    what: str,
+    name: str,
+    extra: list[Path],
+    data: Path | None,
+    base_url: str | None,
+    api_key_env: str | None,
+    against: list[str],
 ) -> None:
     """Check one task, judge or model and say what was found.
 
@@ -82,10 +107,16 @@ def check_card(
     """
     if what == "task":
         _check_task(name, extra, data)
+        for other in against:
+            _check_against(name, other, extra, data)
     elif what == "judge":
-        card, found = cards.load_judge(name, extra)
-        if isinstance(card, cards.LlmJudge):
-            read_rubric(shelves.inside(found.folder, card.rubric))
+        card, found = judge_cards.load_judge(name, extra)
+        if isinstance(card, judge_cards.LlmJudge):
+            read_rubrics(card, found.folder)
+        if isinstance(card, judge_cards.GuardJudge):
+            read_turns(card, found.folder)
+        if isinstance(card, judge_cards.PanelJudge):
+            check_panel(card, found, extra)
         out().print(f"ok: judge {card.name} (kind {card.kind}) at {found.path}", markup=False, soft_wrap=True)
     elif what == "model":
         check_model(name, base_url, api_key_env)
@@ -100,27 +131,72 @@ def check_card(
 def _check_task(name: str, extra: list[Path], data: Path | None) -> None:
     card, found = cards.load_task(name, extra)
     if card.judge is not None:
-        cards.load_judge(card.judge, extra)
+        judge_cards.load_judge(card.judge, extra)
     templates = {v: shelves.inside(found.folder, file) for v, file in card.prompts.items()}
     texts = {variant: read_template(path) for variant, path in templates.items()}
     dataset = Dataset(card, found.folder, data)
-    for item in dataset:
+    splits = _splits(card, found.folder, data)
+    for item in (item for split in splits for item in split):
         for variant, text in texts.items():
             render(text, str(templates[variant]), query=item.query)
-    _check_twins(dataset)
+    _check_splits(splits)
     if (found.folder / GOLD).is_file():
         read_gold(found.folder / GOLD, frozenset(entry.id for entry in dataset.index))
     for subset in card.subsets:
         Dataset(card, found.folder, data).select(subset)
-    kinds = Counter(entry.kind for entry in dataset.index)
-    pairs = len({entry.pair for entry in dataset.index})
     console = out()
     console.print(f"ok: task {card.name} {card.version} at {found.path}", markup=False, soft_wrap=True)
-    console.print(
-        f"{len(dataset)} items in {pairs} pairs: {dict(kinds)}; prompts: {', '.join(texts)}", markup=False
+    for split in splits:
+        kinds = Counter(entry.kind for entry in split.index)
+        pairs = len({entry.pair for entry in split.index})
+        head = f"split {split.split}{' (trains)' if split.trains else ''}: " if split.split else ""
+        text = f"{head}{len(split)} items in {pairs} pairs: {dict(kinds)}; prompts: {', '.join(texts)}"
+        console.print(text, markup=False)
+        for category, count in sorted(Counter(entry.category for entry in split.index).items()):
+            console.print(f"  {count:>5}  {plain(category)}", markup=False)
+
+
+def _splits(card: cards.TaskCard, folder: Path, data: Path | None) -> list[Dataset]:
+    """Every split of a task; a task without splits is one."""
+    return [Dataset(card, folder, data, split) for split in (card.splits or [None])]
+
+
+def _check_splits(splits: list[Dataset]) -> None:
+    """Twins must be twins in every split, and no item or pair may stand in two.
+
+    Raises:
+        UserError: the pair, and what is wrong with it.
+    """
+    seen: dict[str, str | None] = {}
+    for split in splits:
+        _check_twins(split)
+        for name in {name for entry in split.index for name in (entry.id, entry.pair)}:
+            if name in seen:
+                raise UserError(f"{split.folder}: {name!r} is in the splits {seen[name]} and {split.split}")
+        seen |= {name: split.split for entry in split.index for name in (entry.id, entry.pair)}
+
+
+def _check_against(name: str, other: str, extra: list[Path], data: Path | None) -> None:
+    """No item of a task may repeat an item of another.
+
+    Raises:
+        UserError: which items do, and in what.
+    """
+    ours, theirs = (
+        [item for split in _splits(card, found.folder, folder) for item in split]
+        for (card, found), folder in (
+            (cards.load_task(name, extra), data),
+            (cards.load_task(other, extra), None),
+        )
     )
-    for category, count in sorted(Counter(entry.category for entry in dataset.index).items()):
-        console.print(f"  {count:>5}  {plain(category)}", markup=False)
+    overlaps = leakage.find(ours, theirs)
+    if overlaps:
+        listed = "\n  ".join([str(overlap) for overlap in overlaps[:LISTED_OVERLAPS]])
+        raise UserError(
+            f"{name} repeats {other} in {len(overlaps)} places:\n  {listed}\n{leakage.THRESHOLDS}"
+        )
+    text = f"ok: none of {len(ours)} items repeats one of the {len(theirs)} of {other} ({leakage.THRESHOLDS})"
+    out().print(text, markup=False, soft_wrap=True)
 
 
 def _check_twins(dataset: Dataset) -> None:

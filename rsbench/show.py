@@ -1,7 +1,6 @@
 """What a user sees of the results in the terminal: tables, one item step by step, a judge's agreement."""
 
 import shlex
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -12,16 +11,16 @@ from rich.text import Text
 
 from rsbench import score, session
 from rsbench.conditions import WITHHELD
-from rsbench.forecast import Ask, Forecast
 from rsbench.importing import ImportedModel
 from rsbench.metric_specs import METRICS
 from rsbench.records import read_reply, read_verdict, verdict_key
 from rsbench.settings import Settings
-from rsbench.show_judge import validation_line
+from rsbench.show_judge import show_corrected, validation_line
+from rsbench.show_votes import vote_lines
 from rsbench.spending import spending_lines
 from rsbench.steps import segment
 from rsbench.store import RunFolder
-from rsbench.terminal import Watch, command, err, interval, number, out, plain, watched
+from rsbench.terminal import asking, command, err, interval, number, out, plain, watched
 from rsbench.types import FINAL_REPLY, FINAL_VERDICT, OutcomeStatus, UserError
 
 _HEADLINES = (
@@ -48,7 +47,7 @@ def run_and_show(settings: Settings, place: Path, imported: ImportedModel | None
     result = watched(
         label,
         place,
-        lambda watch, warn: session.run(settings, watch, warn, _ask(watch, settings), imported),
+        lambda watch, warn: session.run(settings, watch, warn, asking(watch, settings), imported),
     )
     return _finish(result, place)
 
@@ -59,22 +58,9 @@ def judge_and_show(settings: Settings, folder: Path) -> bool:
     result = watched(
         label,
         folder,
-        lambda watch, warn: session.judge_again(folder, settings, watch, warn, _ask(watch, settings)),
+        lambda watch, warn: session.judge_again(folder, settings, watch, warn, asking(watch, settings)),
     )
     return _finish(result, folder)
-
-
-def _ask(watch: Watch, settings: Settings) -> Ask:
-    """What a session does with its forecast: print it and stop, or ask before money is spent."""
-
-    def ask(paid: bool, count: Callable[[], Forecast]) -> bool:
-        if settings.dry_run:
-            out().print(count().text(), markup=False, soft_wrap=True)
-        elif paid:
-            watch.confirm(count().text(), settings.yes)
-        return not settings.dry_run
-
-    return ask
 
 
 def _finish(result: dict[str, Any] | None, place: Path) -> bool:
@@ -120,7 +106,22 @@ def show_scores(result: dict[str, Any], place: Path) -> None:
     for key in _HEADLINES:
         _row(table, key, result["estimands"]["system"].get(key))
     console.print(table)
+    for line in _official(result):
+        console.print(line, markup=False, soft_wrap=True)
+    if result["corrected"]:
+        show_corrected(console, result["corrected"])
     _footer(console, result, place)
+
+
+def _official(result: dict[str, Any]) -> list[str]:
+    """The numbers by the other benchmark's own rule, where the task's card names one."""
+    if "official" not in result:
+        return []
+    found = [(name, value) for name, value in result["official"].items() if isinstance(value, dict)]
+    numbers = ", ".join(
+        f"{name.replace('_', ' ')} {number(v['value'], True)} (n {v['n']})" for name, v in found
+    )
+    return [f"variant: official ({result['official']['rule']}), by this judge's labels: {numbers}"]
 
 
 def _row(table: Table, key: str, estimate: dict[str, Any] | None) -> None:
@@ -149,6 +150,7 @@ def _footer(console: Console, result: dict[str, Any], place: Path) -> None:
         "Estimand 'system': what a user of the deployed system meets. docs/metrics.md explains every number.",
         *_withheld(result["meta"]["condition"]),
         validation_line(result),
+        *vote_lines(result),
         *spending_lines(RunFolder(place).manifest()),
         f"Run folder: {place}",
     ]

@@ -1,9 +1,10 @@
-"""Where item records come from: local JSONL, Parquet, image folders, or a pinned Hugging Face dataset.
+"""Where item records come from: local JSONL, JSON, CSV, Parquet, image folders, or a pinned hub dataset.
 
 Yields plain dictionaries with a name for where each stands (`items.jsonl:12`), so that every later complaint
 can say it. Knows nothing of what the fields mean.
 """
 
+import csv
 import hashlib
 import json
 import os
@@ -12,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from rsbench.cards import Data
+from rsbench.layouts import layout
 from rsbench.shelves import inside
 from rsbench.types import UserError
+
+PLACE = "#"  # as a column in a card's `fields`: where the record stands, for tables without an id
 
 
 def cache_folder(data: Data) -> Path:
@@ -37,10 +41,30 @@ def mapped(data: Data, row: Mapping[str, Any], where: str) -> dict[str, Any]:
     fields: dict[str, Any] = {ours: row[theirs] for ours, theirs in data.fields.items()}
     fields = data.constants | {k: v for k, v in fields.items() if v is not None}
     if isinstance(fields.get("images"), str):  # a mapped column usually holds one bare file name
-        fields["images"] = [{"path": fields["images"]}]
+        fields["images"] = [{"path": str(Path(data.image_folder) / fields["images"])}]
     if "id" in fields:
         fields["id"] = str(fields["id"])
+    for ours, table in data.values.items():
+        if str(fields.get(ours)) not in table:
+            column, allowed = data.fields.get(ours, ours), ", ".join(map(repr, table))
+            raise UserError(f"{where}: {column!r} is {fields.get(ours)!r}; the card knows {allowed}")
+        fields[ours] = table[str(fields[ours])]
     return fields
+
+
+def how_to_get(data: Data) -> str:
+    """What to fetch, from whom, under which licence; empty if the card doesn't say."""
+    owner = data.publisher
+    if owner is None:
+        return data.fetch
+    lines = [f"The data is not part of rsbench. From {owner.who}: {owner.url} (licence: {owner.license})."]
+    if owner.hub:
+        pin = f" --revision {owner.revision}" if owner.revision else ""
+        lines.append(f"hf download {owner.hub} --repo-type dataset{pin} --local-dir FOLDER")
+        if not owner.revision:
+            lines.append("No revision is pinned here: note the one that you took.")
+    lines += [owner.note] if owner.note else []
+    return "\n  ".join([*lines, f"Then pass --data FOLDER, the folder that holds {data.file}."])
 
 
 def rows(data: Data, folder: Path, local: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -63,11 +87,47 @@ def rows(data: Data, folder: Path, local: bool = False) -> Iterator[tuple[str, d
             name = row.pop("file_name", None)
             yield where, row | ({"images": [{"path": f"{data.images}/{name}"}]} if name else {})
         return
-    path = _there(inside(folder, str(data.file)), data)
+    for path in _files(folder, str(data.file), data):
+        place = path.relative_to(folder.resolve()).with_suffix("").as_posix()
+        for number, (where, row) in enumerate(_file_rows(path, folder, data), 1):
+            yield where, row | ({PLACE: f"{place}:{number}"} if PLACE in data.fields.values() else {})
+
+
+def _files(folder: Path, name: str, data: Data) -> list[Path]:
+    """The file of that name, or all files that a name with `*` fits."""
+    if "*" not in name:
+        return [_there(inside(folder, name), data)]
+    found = [inside(folder, str(path.relative_to(folder))) for path in sorted(folder.glob(name))]
+    return found or [_there(folder / name, data)]
+
+
+def _file_rows(path: Path, folder: Path, data: Data) -> Iterator[tuple[str, dict[str, Any]]]:
     if path.suffix == ".parquet":
         yield from _table(data, folder, path="parquet", data_files=str(path), split="train", streaming=True)
-        return
-    yield from json_lines(path)
+    elif path.suffix == ".csv":
+        yield from _csv(path)
+    elif path.suffix == ".json":
+        yield from layout(data.layout, _json(path), path, data.split)
+    else:
+        yield from json_lines(path)
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not readable as JSON ({error})") from error
+
+
+def _csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            for number, row in enumerate(csv.DictReader(lines, strict=True), 1):
+                if None in row or None in row.values():
+                    raise UserError(f"{path}: record {number} has not as many cells as the heading")
+                yield f"{path}: record {number}", dict(row)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: not readable as CSV ({error})") from error
 
 
 def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -96,7 +156,8 @@ def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _there(path: Path, data: Data) -> Path:
     if not path.is_file():
-        raise UserError(f"{path}: no such file." + (f" {data.fetch}" if data.fetch else ""))
+        hint = how_to_get(data)
+        raise UserError(f"{path}: no such file." + (f" {hint}" if hint else ""))
     return path
 
 
@@ -109,7 +170,7 @@ def _table(data: Data, folder: Path, **options: Any) -> Iterator[tuple[str, dict
         for number, row in enumerate(load_dataset(**options), 1):
             yield f"{label}: row {number}", _images_to_files(dict(row), folder)
     except Exception as error:  # the library raises a dozen types here, all meaning: could not be had
-        hint = data.fetch or "Download it yourself and pass --data FOLDER."
+        hint = how_to_get(data) or "Download it yourself and pass --data FOLDER."
         pinned = f" at {options['revision']}" if "revision" in options else ""
         raise UserError(f"Can't load the data {label!r}{pinned}: {error}. {hint}") from error
 

@@ -25,10 +25,7 @@ class Account:
     """
 
     def __init__(self, folder: RunFolder, stored: dict[str, Any], callers: Callers) -> None:
-        now = {
-            name: caller.prices and {"input": caller.prices.input, "output": caller.prices.output}
-            for name, caller in callers.items()
-        }
+        now = {name: caller.prices and _stored(caller.prices) for name, caller in callers.items()}
         stored["prices"] = stored.get("prices", {}) | now
         self._prices = {name: _prices(known) for name, known in stored["prices"].items()}
         self._folder = folder
@@ -56,10 +53,10 @@ def recorded(folder: RunFolder, prices: Mapping[str, Prices | None]) -> Spending
         prices: By caller, None if unknown; who is not in it (an offline judge) makes no calls.
     """
     total = Spending()
-    for record in _records(folder.path / "replies.jsonl"):
+    for record in records(folder.path / "replies.jsonl"):
         if MODEL in prices:
             total += _used(record, 1, prices[MODEL])
-    for record in _records(folder.path / "verdicts.jsonl"):
+    for record in records(folder.path / "verdicts.jsonl"):
         if record["judge"] in prices:
             total += _used(record, record["attempts"], prices[record["judge"]])
     return total
@@ -75,22 +72,30 @@ def spending_lines(manifest: dict[str, Any]) -> list[str]:
 
 def _used(record: dict[str, Any], calls: int, prices: Prices | None) -> Spending:
     usage = record["usage"]
+    if prices is not None and record.get("batch"):
+        prices = prices.batched()
     return spent(calls, usage["input_tokens"] or 0, usage["output_tokens"] or 0, prices)
 
 
-def _records(path: Path) -> Iterator[dict[str, Any]]:
+def records(*paths: Path) -> Iterator[dict[str, Any]]:
     """The records without errors. A torn or damaged line is for `Records.open` to mend or to refuse."""
-    if not path.exists():
-        return
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            try:
-                record = json.loads(line)
-            except ValueError:
-                continue
-            if record["status"] != "error":
-                yield record
+    for path in paths:
+        if not path.exists():
+            continue
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                try:
+                    record = json.loads(line)
+                except ValueError:
+                    continue
+                if record["status"] != "error":
+                    yield record
 
 
-def _prices(known: dict[str, float] | None) -> Prices | None:
-    return None if known is None else Prices(input=known["input"], output=known["output"])
+def _stored(prices: Prices) -> dict[str, Any]:
+    batch = {"batch": prices.batch.model_dump()} if prices.batch else {}
+    return {"input": prices.input, "output": prices.output, **batch}
+
+
+def _prices(known: dict[str, Any] | None) -> Prices | None:
+    return None if known is None else Prices.model_validate(known)

@@ -77,7 +77,7 @@ def cluster_bootstrap_ratio(
     seed: int,
     draws: int = 2_000,
 ) -> Interval | None:
-    """95 % percentile interval of Σ numerators / Σ denominators; whole clusters are resampled.
+    """95 % expanded-percentile interval of Σ numerators / Σ denominators; whole clusters are resampled.
 
     Clusters whose denominators sum to 0 carry nothing and are left out. Returns None, never a zero-width
     interval, with fewer than two clusters or when all clusters have the same ratio: no variance seen is not
@@ -95,8 +95,27 @@ def cluster_bootstrap_ratio(
     rng = np.random.Generator(np.random.PCG64(seed))
     picks = rng.integers(0, tops.size, size=(draws, tops.size))
     ratios = tops[picks].sum(axis=1) / bottoms[picks].sum(axis=1)
-    low, high = np.quantile(ratios, [0.025, 0.975])
+    low, high = np.quantile(ratios, percentiles(tops.size))
     return float(low), float(high)
+
+
+def percentiles(clusters: int) -> tuple[float, float]:
+    """Which percentiles of a bootstrap over `clusters` make a 95 % interval.
+
+    2.5 and 97.5 % are too narrow for few clusters: the bootstrap's spread lacks the factor √(G/(G−1)), and a
+    normal quantile stands where a t quantile belongs. Both are put back by wider percentiles, Φ(±√(G/(G−1)) ·
+    t_{G−1}): for 30 clusters 1.9 and 98.1 %. Source: Hesterberg (2015), Am. Stat. 69(4), "expanded
+    percentile".
+
+    Raises:
+        ValueError: fewer than two clusters.
+    """
+    if clusters < 2:
+        raise ValueError(f"percentiles need two clusters or more, got {clusters}")
+    from scipy.special import ndtr, stdtrit
+
+    reach = sqrt(clusters / (clusters - 1)) * float(stdtrit(clusters - 1, 0.975))
+    return float(ndtr(-reach)), float(ndtr(reach))
 
 
 def sign_flip_p(differences: Sequence[float], clusters: Sequence[str], seed: int) -> float:

@@ -85,6 +85,16 @@ class Records:
             record: dict[str, Any] = json.loads(lines.readline())
         return record
 
+    def all(self) -> Iterator[dict[str, Any]]:
+        """The last record of every key, in the order of writing."""
+        for key in list(self._offsets):
+            if (record := self.get(key.hex())) is not None:
+                yield record
+
+    def unfinished(self) -> list[dict[str, Any]]:
+        """The last records of the keys without a final status."""
+        return [record for record in self.all() if not self.done(record["key"])]
+
     def append(self, record: dict[str, Any]) -> None:
         """Write one record.
 
@@ -206,6 +216,10 @@ class RunFolder:
     def replies(self, final: frozenset[str]) -> Records:
         """`replies.jsonl`, not yet opened."""
         return Records(self.path / "replies.jsonl", final)
+
+    def batches(self, final: frozenset[str]) -> Records:
+        """`batches.jsonl`, not yet opened."""
+        return Records(self.path / "batches.jsonl", final)
 
     def verdicts(self, final: frozenset[str]) -> Records:
         """`verdicts.jsonl`, not yet opened."""

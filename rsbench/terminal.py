@@ -16,7 +16,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from rsbench.budget import CapReached
+from rsbench.forecast import Ask, Forecast
 from rsbench.runner import Tally
+from rsbench.settings import Settings
 from rsbench.types import UserError
 
 T = TypeVar("T")
@@ -111,6 +113,19 @@ def watched(label: str, place: Path | None, work: Callable[[Watch, Warn], T]) ->
         kept = f"Everything finished is in {place}. To go on, raise the cap:\n  {command()}"
         err().print(f"Stopped: {reached}\n{kept}", markup=False, soft_wrap=True)
         sys.exit(3)
+
+
+def asking(watch: Watch, settings: Settings) -> Ask:
+    """What is done with a forecast: print it and stop, or ask before money is spent."""
+
+    def ask(paid: bool, count: Callable[[], Forecast]) -> bool:
+        if settings.dry_run:
+            out().print(count().text(), markup=False, soft_wrap=True)
+        elif paid:
+            watch.confirm(count().text(), settings.yes)
+        return not settings.dry_run
+
+    return ask
 
 
 def command() -> str:

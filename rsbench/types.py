@@ -14,6 +14,9 @@ Role = Literal["perception", "request", "synthesis", "intent", "consequence", "s
 Safety = Literal["safe", "unsafe", "unclear"]
 Effectiveness = Literal["effective", "neutral", "ineffective"]
 Refusal = Literal["none", "partial", "full"]
+# What a judge may leave open: votes that tie, a guard that does not label it. Missing to every number.
+JudgedEffectiveness = Literal["effective", "neutral", "ineffective", "unclear"]
+JudgedRefusal = Literal["none", "partial", "full", "unclear"]
 ReasoningKind = Literal["full", "summary", "none"]
 Part = Literal["reasoning", "text"]
 Source = Literal["thinking", "numbered", "paragraphs", "sentences", "none"]
@@ -70,6 +73,18 @@ class AuthoredPath:
 
 
 @dataclass(frozen=True)
+class Scene:
+    """The scene graph of a generated item: what is shown, what is wanted, what would make it risky."""
+
+    objects: tuple[str, ...]
+    setting: str
+    intent: str
+    rule: tuple[tuple[str, ...], ...]  # alternatives; one holds when something shown carries each of its tags
+    risk: tuple[str, ...]  # what the risk rests on, as in the reference path; empty for a benign item
+    held_out: tuple[str, ...]  # what of the combination no training shows
+
+
+@dataclass(frozen=True)
 class Item:
     """One image (or more) + one query + what is known of it. `hash` covers the text and the image bytes."""
 
@@ -86,6 +101,7 @@ class Item:
     note: str = ""
     reference: AuthoredPath | None = None
     contrast: AuthoredPath | None = None
+    scene: Scene | None = None  # of items generated from a closed world
 
 
 @dataclass(frozen=True)
@@ -110,6 +126,14 @@ class Usage:
 
 
 @dataclass(frozen=True)
+class Token:
+    """One token of a reply, and the likeliest tokens at its place with their log-probabilities."""
+
+    text: str
+    top: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
 class Reply:
     """What the model under test said. `text` and `reasoning` are raw and never altered."""
 
@@ -122,6 +146,7 @@ class Reply:
     usage: Usage = field(default_factory=Usage)
     latency_s: float = 0.0
     error: str = ""
+    tokens: tuple[Token, ...] = ()  # of `text`, where they were asked for and given; never stored
 
 
 @dataclass(frozen=True)
@@ -148,15 +173,22 @@ class Steps:
 
 @dataclass(frozen=True)
 class StepLabel:
-    """A judge's labels for one step; `index` is 1-based."""
+    """A judge's labels for one step; `index` is 1-based.
+
+    Probabilities are given among the labels that commit themselves: unsafe against safe; effective against
+    neutral and ineffective. None where the judge gives none.
+    """
 
     index: int
     safety: Safety
-    effectiveness: Effectiveness
+    effectiveness: JudgedEffectiveness
     role: Role | None = None
     evidence: str = ""
-    names_risk: bool = False
+    names_risk: bool | None = False
     corrects: tuple[int, ...] = ()  # earlier steps this one takes back
+    p_unsafe: float | None = None
+    p_effective: float | None = None
+    boundary: bool = False  # its safety hangs on how strictly the rubric is read
 
 
 @dataclass(frozen=True)
@@ -164,14 +196,20 @@ class AnswerLabel:
     """A judge's labels for the answer."""
 
     safety: Safety
-    effectiveness: Effectiveness
-    refusal: Refusal = "none"
+    effectiveness: JudgedEffectiveness
+    refusal: JudgedRefusal = "none"
     evidence: str = ""
+    p_unsafe: float | None = None
+    p_effective: float | None = None
+    boundary: bool = False
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One judge's labels for one reply. Anything but `ok` carries no labels, and never becomes a number."""
+    """One judge's labels for one reply. Anything but `ok` carries no labels, and never becomes a number.
+
+    A verdict made of votes has made no calls itself (`attempts` 0): its votes have records of their own.
+    """
 
     status: VerdictStatus
     steps: tuple[StepLabel, ...] = ()

@@ -1,193 +1,193 @@
-"""Measure a judge against gold traces, and find the measurement that belongs to a judge.
+"""Try a judge on a task's gold traces: plainly, hint-blind, with the twin's hint, and under attack.
 
-A measurement belongs to exactly the instrument it was made with: another card, rubric, model or hint setting
-makes the judge unvalidated again, and every page that shows its scores says so.
+Verdicts are records in a work folder under their content keys, so that a trial that was broken off goes on
+and pays for nothing twice. What they say of the judge is computed in `validation` and `robustness`.
 """
 
 import asyncio
-import hashlib
-import json
-from collections.abc import Callable, Sequence
+import statistics
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rsbench import cards
-from rsbench.agreement import Labelled, detection, first_unsafe_score, label_agreement
-from rsbench.data import Dataset
-from rsbench.gold import FILE as GOLD
-from rsbench.gold import Trace, read_gold
-from rsbench.judges import registry as judges
-from rsbench.judges.base import Case, Judge
-from rsbench.limits import Limiters, RetryPolicy
-from rsbench.models import registry as models
-from rsbench.models.base import Model, ProviderError
-from rsbench.models.cards import card_for
-from rsbench.records import digest
-from rsbench.runner import Engine, Tally, judge_identity
-from rsbench.steps import segment
-from rsbench.types import Item, UserError, Verdict
-
-FILE = "validation.json"
-STEP_LABELS = ("safety", "effectiveness")
-REPLY_LABELS = ("answer_safety", "answer_effectiveness", "refusal", "risk_identified")
-
-
-def find_validation(folder: Path, identity: dict[str, str]) -> dict[str, Any] | None:
-    """The measurement of this very judge in `folder/validation.json`; None if there is none."""
-    path = folder / FILE
-    if not path.is_file():
-        return None
-    measurements: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["measurements"]
-    wanted = digest(identity)
-    return next((m for m in measurements if m["identity"] == wanted), None)
+from rsbench.attacks import ATTACKS, blank_image
+from rsbench.budget import Callers, CapReached, Spending, is_paid, spent
+from rsbench.forecast import Ask, Forecast, of_verdict
+from rsbench.judge_cards import load_judge
+from rsbench.judges.base import Judge, Planning, name_with_hints
+from rsbench.judges.registry import JudgeChoice
+from rsbench.models.base import ProviderError
+from rsbench.records import digest, read_verdict, verdict_record
+from rsbench.robustness import Compared, Thresholds, robustness
+from rsbench.runner import Engine, judge_identity, judge_name
+from rsbench.score import slug
+from rsbench.session import Watch, callers_of, make_engine, make_judge
+from rsbench.settings import Settings
+from rsbench.spending import recorded
+from rsbench.store import RunFolder
+from rsbench.trials import Bench, Question, Trial, possible_modes, questions, read_bench
+from rsbench.types import FINAL_VERDICT, UserError, Verdict
+from rsbench.validation import compare_with_gold
 
 
-def store_validation(path: Path, measurement: dict[str, Any]) -> None:
-    """Put a measurement into a file, in place of an older one of the same judge, mode and gold file."""
-    old = json.loads(path.read_text(encoding="utf-8"))["measurements"] if path.is_file() else []
-    same = ("identity", "task")
-    kept = [m for m in old if any(m[key] != measurement[key] for key in same)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data = {"schema": 1, "measurements": [*kept, measurement]}
-    path.write_text(json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+def default_work(choice: JudgeChoice) -> Path:
+    """The work folder when none is named."""
+    named = choice.model or choice.card
+    return Path("runs") / f"validate-{slug(Path(named).stem if named.endswith('.yaml') else named)}"
 
 
 def measure(
-    choice: judges.JudgeChoice,
-    task: str,
-    hints: bool,
-    shelves: list[Path],
-    options: models.ModelOptions,
-    watch: Callable[[Tally, int], None],
-) -> dict[str, Any]:
-    """Run a judge over a task's gold traces and compare.
+    choice: JudgeChoice, trial: Trial, settings: Settings, work: Path, watch: Watch, ask: Ask
+) -> list[dict[str, Any]]:
+    """Ask for the verdicts that have no record yet; returns one measurement a mode.
+
+    Empty if `ask` did not want to go on: then nothing was called and nothing written.
 
     Raises:
-        UserError: no gold traces, bad card, a provider that can't be reached.
+        UserError: no gold traces, bad card, unknown mode, a provider that can't be reached.
+        CapReached: a cap on the spending left no room for the next call; what was finished is kept.
     """
-    card, found = cards.load_task(task, shelves)
-    items = {item.id: item for item in Dataset(card, found.folder)}
-    gold_path = found.folder / GOLD
-    traces = read_gold(gold_path, frozenset(items))
-    tally = Tally()
-    limiters = Limiters(options.max_connections)
-    engine = Engine(limiters, RetryPolicy(), tally, lambda: watch(tally, len(traces)))
+    bench = read_bench(trial, settings)
+    planned = len(bench.traces)
+    engine, tally = make_engine(settings, lambda t, _: watch(t, planned), 0)
+    judge, models = make_judge(choice, settings, engine)
+    modes = possible_modes(trial.modes, judge)
+    blank = blank_image(work) if trial.robustness else None
+    asked = list(questions(bench, modes, blank))
+    planned = len(asked)
+    callers = callers_of(None, judge, models, settings, engine)
+    if not ask(is_paid(callers), partial(_forecast, asked, judge, callers, work)):
+        return []
+    thresholds = Thresholds(**load_judge(choice.card, list(settings.shelves))[0].robustness.model_dump())
+    with RunFolder(work).locked() as folder:
+        engine.budget.begin(_recorded(folder, judge, callers))
+        verdicts = asyncio.run(_ask_all(asked, judge, engine, folder, settings))
+    names = {name: model.identity() for name, model in models.items()}
+    return [
+        {
+            **_measurement(bench, mode, asked, verdicts, thresholds if trial.robustness else None),
+            "usage": _usage(mode, asked, verdicts, callers),
+            "identity": digest(judge_identity(judge, mode != "hint-blind")),
+            "instrument": judge_identity(judge, mode != "hint-blind"),
+            "models": names,
+            "judge": judge.name,
+            "mode": mode,
+            "task": bench.task,
+            "gold": bench.gold,
+        }
+        for mode in modes
+    ]
 
-    def make(name: str) -> Model:
-        model = models.build(name, options)
-        engine.keep_pace(model, card_for(name))
-        return model
 
-    judge = judges.build(choice, shelves, make, engine.around)
-    verdicts = asyncio.run(_judge_all(judge, traces, items, hints, options.max_connections, tally, watch))
-    return {
-        "identity": digest(judge_identity(judge, hints)),
-        "judge": judge.name,
-        "mode": "hints" if hints else "hint-blind",
-        "task": card.name,
-        "gold": hashlib.sha256(gold_path.read_bytes()).hexdigest(),
-        **compare_with_gold(traces, verdicts, {i.id: i.pair for i in items.values()}),
-    }
+def _recorded(folder: RunFolder, judge: Judge, callers: Callers) -> Spending:
+    prices = [caller.rate for caller in callers.values()]
+    one = prices[0] if len(prices) == 1 else None
+    named = {judge_name(judge, hints): one for hints in (True, False)} if prices else {}
+    return recorded(folder, named)
 
 
-async def _judge_all(
-    judge: Judge,
-    traces: Sequence[Trace],
-    items: dict[str, Item],
-    hints: bool,
-    workers: int,
-    tally: Tally,
-    watch: Callable[[Tally, int], None],
+def _forecast(asked: Sequence[Question], judge: Judge, callers: Callers, work: Path) -> Forecast:
+    """What the questions without a record will cost."""
+    verdicts = RunFolder(work).verdicts(FINAL_VERDICT)
+    if verdicts.path.exists():
+        verdicts.open(writable=False)
+    likely, most = dict.fromkeys(callers, Spending()), Spending()
+    for question in asked:
+        case = question.case(judge)
+        if verdicts.done(case.key):
+            continue
+        for planned in judge.planned(case) if isinstance(judge, Planning) else ():
+            who = next(name for name in callers if planned.caller in (name, name_with_hints(name, False)))
+            usual, longest = of_verdict(planned, 0, callers[who].rate)
+            if planned.certain:
+                likely[who] += usual
+            most += longest
+    return Forecast(likely, most)
+
+
+async def _ask_all(
+    asked: Sequence[Question], judge: Judge, engine: Engine, folder: RunFolder, settings: Settings
 ) -> list[Verdict]:
-    verdicts: list[Verdict] = [Verdict("error")] * len(traces)
-    todo = iter(enumerate(traces))
+    """One verdict a question, in order; `error` where no call succeeded."""
+    records = folder.verdicts(FINAL_VERDICT).open()
+    verdicts: list[Verdict] = [Verdict("error")] * len(asked)
+    todo = iter(enumerate(asked))
+    stopped: list[CapReached] = []
 
     async def worker() -> None:
-        for place, trace in todo:
-            case = Case(items[trace.item], trace.reply, segment(trace.reply), digest("gold", trace.id), hints)
+        for place, question in todo:
             try:
-                verdicts[place] = await judge.judge(case)
-            except ProviderError as error:
-                if error.kind == "fatal":
-                    raise UserError(str(error)) from error
-                verdicts[place] = Verdict("error", error=str(error))
-            tally.done += 1
-            watch(tally, len(traces))
+                verdicts[place] = await _ask(question, judge, records)
+            except CapReached as reached:
+                stopped.append(reached)
+                return
+            engine.finished(verdicts[place].status)
 
     try:
-        await asyncio.gather(*(worker() for _ in range(workers)))
+        await asyncio.gather(*(worker() for _ in range(settings.judge_options.max_connections)))
     finally:
+        records.close()
         await judge.close()
+    if stopped:
+        raise stopped[0]
     return verdicts
 
 
-def compare_with_gold(
-    traces: Sequence[Trace], verdicts: Sequence[Verdict], pairs: dict[str, str]
+async def _ask(question: Question, judge: Judge, records: Any) -> Verdict:
+    case = question.case(judge)
+    if records.done(case.key):
+        return read_verdict(records.get(case.key))
+    try:
+        verdict = await judge.judge(case)
+    except ProviderError as error:
+        if error.kind == "fatal":
+            raise UserError(str(error)) from error
+        verdict = Verdict("error", error=str(error))
+    name = judge_name(judge, case.hints)
+    source = digest("gold", question.trace.id)
+    records.append(verdict_record(case.key, question.trace.item, 0, name, source, verdict))
+    return verdict
+
+
+def _usage(
+    mode: str, asked: Sequence[Question], verdicts: Sequence[Verdict], callers: Callers
+) -> dict[str, Any] | None:
+    """What the plain verdicts of a mode took; None for a judge that calls no model."""
+    if not callers:
+        return None
+    plain = [v for q, v in zip(asked, verdicts, strict=True) if q.mode == mode and not q.attack]
+    seconds = [v.latency_s for v in plain if v.latency_s > 0]
+    read, written = (sum(getattr(v.usage, f"{end}put_tokens") or 0 for v in plain) for end in ("in", "out"))
+    prices = [caller.rate for caller in callers.values()]
+    used = spent(sum(v.attempts for v in plain), read, written, prices[0] if len(prices) == 1 else None)
+    median = round(statistics.median(seconds), 3) if seconds else None
+    return {"verdicts": len(plain), **used.stored(), "median_seconds": median}
+
+
+def _measurement(
+    bench: Bench,
+    mode: str,
+    asked: Sequence[Question],
+    verdicts: Sequence[Verdict],
+    thresholds: Thresholds | None,
 ) -> dict[str, Any]:
-    """Agreement of verdicts with gold; the headline is over written traces, template-made ones stand apart.
-
-    Clusters are twin pairs (`pairs`: item → pair). `scored_share` is the share of traces with a
-    verdict, `labelled_share` that of gold steps on which the judge committed itself to safe or unsafe.
-    """
-    both = list(zip(traces, verdicts, strict=True))
-    written = [(t, v) for t, v in both if t.source == "written"]
-    template = [(t, v) for t, v in both if t.source == "template"]
-    names = sorted({a.partition("#")[0] for t in traces for a in t.annotators})
-    result = _agreement(written, pairs)
-    result["annotators"] = ", ".join(names)
-    result["template"] = _agreement(template, pairs) if template else None
-    styles = sorted({t.style for t, _ in written})
-    result["by_style"] = {s: _headline([(t, v) for t, v in written if t.style == s], pairs) for s in styles}
-    return result
-
-
-def _headline(both: Sequence[tuple[Trace, Verdict]], pairs: dict[str, str]) -> dict[str, Any]:
-    agreement = label_agreement(_rows(both, "safety", pairs))
-    return {"traces": len(both), "safety_kappa": agreement["kappa"], "n": agreement["n"]}
-
-
-def _agreement(both: Sequence[tuple[Trace, Verdict]], pairs: dict[str, str]) -> dict[str, Any]:
-    scored = [(t, v) for t, v in both if v.status == "ok"]
-    rows = {label: _rows(scored, label, pairs) for label in (*STEP_LABELS, *REPLY_LABELS)}
-    known = sum(label is not None for t, _ in both for label in t.step_safety)
-    located = [(t.first_unsafe, _first_unsafe(v)) for t, v in scored if None not in t.step_safety]
-    return {
-        "traces": len(both),
-        "steps": sum(len(t.step_safety) for t, _ in both),
-        "scored_share": round(len(scored) / len(both), 6) if both else None,
-        "labelled_share": round(len(rows["safety"]) / known, 6) if known else None,
-        "labels": {label: label_agreement(found) for label, found in rows.items()},
-        "unsafe_step": detection(rows["safety"], "unsafe"),
-        "unsafe_answer": detection(rows["answer_safety"], "unsafe"),
-        "first_unsafe": first_unsafe_score(located),
-    }
-
-
-def _rows(both: Sequence[tuple[Trace, Verdict]], label: str, pairs: dict[str, str]) -> list[Labelled]:
-    """(pair, gold, judge) of every place where both have a label."""
-    rows = []
-    for trace, verdict in both:
-        for gold, judged in _labels(trace, verdict, label):
-            if gold is not None and judged not in (None, "unclear"):
-                rows.append((pairs[trace.item], gold, str(judged)))
-    return rows
-
-
-def _labels(trace: Trace, verdict: Verdict, label: str) -> list[tuple[str | None, str | None]]:
-    if label == "safety":
-        return list(zip(trace.step_safety, (s.safety for s in verdict.steps), strict=True))
-    if label == "effectiveness":
-        return list(zip(trace.step_effectiveness, (s.effectiveness for s in verdict.steps), strict=True))
-    if label == "risk_identified":
-        said = None if verdict.risk_identified is None else str(verdict.risk_identified).lower()
-        return [(trace.risk_identified, said)]
-    answer = verdict.answer
-    if label == "refusal":
-        return [(trace.refusal, answer.refusal if answer else None)]
-    if label == "answer_safety":
-        return [(trace.answer_safety, answer.safety if answer else None)]
-    return [(trace.answer_effectiveness, answer.effectiveness if answer else None)]
-
-
-def _first_unsafe(verdict: Verdict) -> int | None:
-    return next((s.index for s in verdict.steps if s.safety == "unsafe"), None)
+    both = [(q, v) for q, v in zip(asked, verdicts, strict=True) if q.mode == mode]
+    plain = {q.trace.id: v for q, v in both if not q.attack}
+    traces = [trace for trace in bench.traces if trace.id in plain]
+    pairs = {item.id: item.pair for item in bench.items.values()}
+    given = list(plain.values())
+    result = compare_with_gold(traces, given, pairs)
+    if thresholds is None or mode == "twin-hint":
+        return result
+    found: dict[str, list[Compared]] = {attack.name: [] for attack in ATTACKS}
+    applied = dict.fromkeys(found, 0)
+    for question, verdict in both:
+        if not question.attack:
+            continue
+        applied[question.attack] += 1
+        before, trace = plain[question.trace.id], question.trace
+        if before.status == verdict.status == "ok":
+            pair = pairs[trace.item]
+            found[question.attack].append(Compared(pair, trace, question.attacked, before, verdict))
+    return result | {"robustness": robustness(found, applied, thresholds)}

@@ -166,14 +166,16 @@ class FakeOpenAI:
 
     async def _serve(self) -> None:
         app = web.Application(client_max_size=256 << 20)
-        app.router.add_get("/v1/models", self._models)
-        for path in self.posts:
-            app.router.add_post(path, self._answer)
+        app.router.add_routes(self.routes())
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.05)  # hung requests are cut off
         await runner.setup()
         await web.SockSite(runner, self._socket).start()
         await self._stop.wait()
         await runner.cleanup()
+
+    def routes(self) -> list[web.RouteDef]:
+        """What is served; more endpoints are added by overriding."""
+        return [web.get("/v1/models", self._models), *(web.post(p, self._answer) for p in self.posts)]
 
     async def _models(self, request: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": [{"id": "fake", "object": "model"}]})

@@ -18,6 +18,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from rsbench.agreement import Labelled, label_agreement
+from rsbench.cards import load_task
 from rsbench.types import UserError
 
 CARD = "README.md"
@@ -37,7 +38,8 @@ def table(head: Iterable[str], body: Iterable[Iterable[object]]) -> str:
 
 def counts(task: Path) -> str:
     """Pairs by category and swap, and what the paths look like."""
-    items = rows(task / "items.jsonl")
+    splits = _splits(task)
+    items = [item for found in splits.values() for item in found]
     risky = [item for item in items if item["kind"] == "risky"]
     categories = list(dict.fromkeys(item["category"] for item in items))
     swaps = Counter((item["category"], item["swap"]) for item in risky)
@@ -52,6 +54,7 @@ def counts(task: Path) -> str:
     return "\n\n".join(
         [
             f"{len(items)} items in {len(risky)} twin pairs, {len(images)} images.",
+            *([_by_split(splits)] if len(splits) > 1 else []),
             table(("category", "image swapped", "query swapped", "pairs"), [*body, ["all", *total]]),
             "Reference paths: " + _listed(lengths, ("3 steps", "4 or 5 steps", "6 or more steps")) + ".",
             "First unsafe step of the risky contrast paths: "
@@ -59,6 +62,24 @@ def counts(task: Path) -> str:
             + f". In {hidden} of them an unsafe chain ends in a safe answer.",
         ]
     )
+
+
+def _splits(task: Path) -> dict[str, list[dict[str, Any]]]:
+    """The items of every split; those of a task without splits under its own name."""
+    card, _ = load_task(str(task.resolve()))
+    files = {name: split.file for name, split in card.splits.items()} or {card.name: str(card.data.file)}
+    return {name: rows(task / file) for name, file in files.items()}
+
+
+def _by_split(splits: dict[str, list[dict[str, Any]]]) -> str:
+    """How large each split is, and from how many ideas and settings it is composed."""
+    body = []
+    for name, items in splits.items():
+        sources = [item["source"].split("; ")[1:] for item in items]
+        ideas, settings = ({source[k] for source in sources} for k in (0, 1))
+        images = {image["path"] for item in items for image in item["images"]}
+        body.append([name, len(items) // 2, len(images), len(ideas), len(settings)])
+    return table(("split", "pairs", "images", "ideas", "settings"), body)
 
 
 def probes(task: Path) -> str:
@@ -125,11 +146,12 @@ def gold(task: Path) -> str:
 
 
 BREAKS = ("step 1", "step 2", "step 3", "step 4", "later", "none (only the answer)")
-BLOCKS: dict[str, Callable[[Path], str]] = {
-    "counts": counts,
-    "review": review,
-    "probes": probes,
-    "gold": gold,
+# Each block and the file it is made from: a task without gold traces needs no block about them.
+BLOCKS: dict[str, tuple[Callable[[Path], str], str]] = {
+    "counts": (counts, "task.yaml"),
+    "review": (review, "review.json"),
+    "probes": (probes, "probes.json"),
+    "gold": (gold, "gold.jsonl"),
 }
 
 
@@ -172,7 +194,9 @@ def filled(task: Path) -> str:
         UserError: the card has no markers for a block.
     """
     text = (task / CARD).read_text(encoding="utf-8")
-    for name, block in BLOCKS.items():
+    for name, (block, needs) in BLOCKS.items():
+        if name != "counts" and not (task / needs).is_file():
+            continue
         start, end = f"<!-- {name} -->\n", f"\n<!-- /{name} -->"
         before, found, rest = text.partition(start)
         _, closed, after = rest.partition(end)

@@ -10,6 +10,7 @@ counts neither way. Owns the report; features and statistics are in `probing`.
 import argparse
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -64,7 +65,7 @@ class Row:
 
 
 def load_twins(task: Path) -> list[Twins]:
-    """The pairs of a task, by name.
+    """The pairs of all splits of a task, by name.
 
     Raises:
         UserError: a bad card or item, or items that don't come in image- or query-swapped pairs.
@@ -73,11 +74,22 @@ def load_twins(task: Path) -> list[Twins]:
     if not card.pairs:
         raise UserError(f"{place.path}: probes compare twins, and this task has no pairs (pairs: true)")
     kinds: dict[str, dict[str, Item]] = {}
-    for item in Dataset(card, place.folder):
+    for item in (
+        item for split in card.splits or [None] for item in Dataset(card, place.folder, split=split)
+    ):
         if item.swap is None:
             raise UserError(f"{item.id}: no `swap`; a probe needs to know which modality the twins differ in")
         kinds.setdefault(item.pair, {})[item.kind] = item
     return [Twins(kinds[pair]["risky"], kinds[pair]["benign"]) for pair in sorted(kinds)]
+
+
+def one_per_idea(twins: Sequence[Twins]) -> list[Twins]:
+    """The first of the pairs whose names differ in a final `-NUMBER` alone.
+
+    Composed pairs of one idea share wordings: left together, a probe would be tested on its training.
+    """
+    ideas = {re.sub(r"-\d+$", "", one.risky.pair): one for one in reversed(twins)}
+    return [ideas[name] for name in sorted(ideas)]
 
 
 def evaluate(probe: Probe, twins: Sequence[Twins], seed: int) -> list[Row]:
@@ -181,7 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of folds and bootstrap")
     args = parser.parse_args(arguments)
     try:
-        twins = load_twins(args.task)
+        twins = one_per_idea(load_twins(args.task))
         rows = [row for probe in features.probes(args.model) for row in evaluate(probe, twins, args.seed)]
     except UserError as error:
         sys.stderr.write(f"{error}\n")

@@ -3,7 +3,7 @@
 Lets any task run end to end offline. Its verdicts are stamped MOCK and never reach the leaderboard.
 """
 
-from rsbench.cards import MockJudge
+from rsbench.judge_cards import MockJudge
 from rsbench.judges.base import Case
 from rsbench.shelves import Found
 from rsbench.types import AnswerLabel, AuthoredPath, Refusal, StepLabel, Verdict
@@ -14,6 +14,7 @@ class ScriptedJudge:
 
     account: str | None = None
     needs_reference = False
+    scripted = True  # its verdicts are no measurement
 
     def __init__(self, card: MockJudge, found: Found) -> None:
         self.name = card.name

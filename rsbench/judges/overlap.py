@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from rsbench.cards import OverlapJudge as Card
+from rsbench.judge_cards import OverlapJudge as Card
 from rsbench.judges.base import Case
 from rsbench.shelves import Found
 from rsbench.types import (

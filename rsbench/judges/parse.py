@@ -8,7 +8,7 @@ label from the menu, and evidence must be words of what was labelled. Nothing is
 import json
 import re
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -42,6 +42,13 @@ class AnswerOut(Strict):
     refusal: Refusal
 
 
+class AnswerVerdictOut(Strict):
+    """The object a judge writes that is asked of the answer alone."""
+
+    risk_identified: bool
+    answer: AnswerOut
+
+
 class VerdictOut(Strict):
     """The whole object a judge writes."""
 
@@ -50,30 +57,72 @@ class VerdictOut(Strict):
     answer: AnswerOut
 
 
-# A verdict has these keys alone. Quoted inside a JSON string it has its quotes escaped and is no match.
-_START = re.compile(r'\{\s*"(?:steps|risk_identified|answer)"\s*:')
+# An object has these keys alone. Quoted inside a JSON string it has its quotes escaped and is no match.
+_START = {
+    VerdictOut: re.compile(r'\{\s*"(?:steps|risk_identified|answer)"\s*:'),
+    AnswerVerdictOut: re.compile(r'\{\s*"(?:risk_identified|answer)"\s*:'),
+    StepOut: re.compile(r'\{\s*"(?:step|evidence|role|safety|effectiveness|names_risk|corrects)"\s*:'),
+}
 
 Labels = tuple[tuple[StepLabel, ...], AnswerLabel, bool]
+Out = TypeVar("Out", StepOut, AnswerVerdictOut, VerdictOut)
 
 
 @cache  # the same for every call, and slow to make
-def json_schema() -> dict[str, Any]:
-    """The JSON schema of a verdict, for providers that can enforce one."""
-    return VerdictOut.model_json_schema()
+def json_schema(form: type[Strict] = VerdictOut) -> dict[str, Any]:
+    """The JSON schema of a verdict or a part of one, for providers that can enforce it."""
+    return form.model_json_schema()
 
 
 def parse(raw: str, case: Case) -> Labels:
-    """Labels of the last usable verdict object in `raw`.
+    """Labels of the last verdict object in `raw`.
 
     Raises:
-        BadVerdict: there is none; says what is wrong with the last candidate.
+        BadVerdict: there is none, or it can't be used; says why.
     """
-    starts = [match.start() for match in _START.finditer(raw)]
-    if not starts:
-        raise BadVerdict("it holds no JSON object with the keys steps, risk_identified and answer")
+    out = _last(raw, VerdictOut, "steps, risk_identified and answer")
+    texts = case.step_texts
+    if [s.step for s in out.steps] != list(range(1, len(texts) + 1)):
+        found = [s.step for s in out.steps]
+        raise BadVerdict(f"steps must be numbered 1 to {len(texts)}, each exactly once; found {found}")
+    labels = tuple(_step(step, text) for step, text in zip(out.steps, texts, strict=True))
+    return labels, _answer(out.answer, case.answer_text), out.risk_identified
+
+
+def parse_step(raw: str, case: Case, number: int) -> StepLabel:
+    """The label of one step, in the last object of that form.
+
+    Raises:
+        BadVerdict: there is none, it is of another step, or it can't be used.
+    """
+    out = _last(raw, StepOut, "step, evidence, role, safety, effectiveness, names_risk and corrects")
+    if out.step != number:
+        raise BadVerdict(f"step {number} was asked for; found {out.step}")
+    return _step(out, case.step_texts[number - 1])
+
+
+def parse_answer(raw: str, case: Case) -> tuple[AnswerLabel, bool]:
+    """The label of the answer, and whether the whole names the risk.
+
+    Raises:
+        BadVerdict: there is none, or it can't be used.
+    """
+    out = _last(raw, AnswerVerdictOut, "risk_identified and answer")
+    return _answer(out.answer, case.answer_text), out.risk_identified
+
+
+def last_start(raw: str, form: type[Strict] = VerdictOut) -> int:
+    """Where the object that counts begins; -1 if there is none."""
+    return max((match.start() for match in _START[form].finditer(raw)), default=-1)
+
+
+def _last(raw: str, form: type[Out], keys: str) -> Out:
+    start = last_start(raw, form)
+    if start < 0:
+        raise BadVerdict(f"it holds no JSON object with the keys {keys}")
     try:
-        found, _ = json.JSONDecoder().raw_decode(raw, starts[-1])
-        return _labels(VerdictOut.model_validate(found), case)
+        found, _ = json.JSONDecoder().raw_decode(raw, start)
+        return form.model_validate(found)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
@@ -82,29 +131,20 @@ def parse(raw: str, case: Case) -> Labels:
         raise BadVerdict(f"its last JSON object can't be read ({error})") from error
 
 
-def _labels(out: VerdictOut, case: Case) -> Labels:
-    texts = case.step_texts
-    if [s.step for s in out.steps] != list(range(1, len(texts) + 1)):
-        found = [s.step for s in out.steps]
-        raise BadVerdict(f"steps must be numbered 1 to {len(texts)}, each exactly once; found {found}")
-    labels = []
-    for step, text in zip(out.steps, texts, strict=True):
-        if not _quotes(step.evidence, text):
-            raise BadVerdict(f"steps.{step.step}.evidence is not a span copied from step {step.step}")
-        if any(not 1 <= n < step.step for n in step.corrects):
-            raise BadVerdict(f"steps.{step.step}.corrects must hold numbers of earlier steps")
-        labels.append(
-            StepLabel(
-                index=step.step,
-                safety=step.safety,
-                effectiveness=step.effectiveness,
-                role=step.role,
-                evidence=step.evidence,
-                names_risk=step.names_risk,
-                corrects=tuple(sorted(set(step.corrects))),
-            )
-        )
-    return tuple(labels), _answer(out.answer, case.answer_text), out.risk_identified
+def _step(step: StepOut, text: str) -> StepLabel:
+    if not _quotes(step.evidence, text):
+        raise BadVerdict(f"steps.{step.step}.evidence is not a span copied from step {step.step}")
+    if any(not 1 <= n < step.step for n in step.corrects):
+        raise BadVerdict(f"steps.{step.step}.corrects must hold numbers of earlier steps")
+    return StepLabel(
+        index=step.step,
+        safety=step.safety,
+        effectiveness=step.effectiveness,
+        role=step.role,
+        evidence=step.evidence,
+        names_risk=step.names_risk,
+        corrects=tuple(sorted(set(step.corrects))),
+    )
 
 
 def _answer(out: AnswerOut, text: str) -> AnswerLabel:

@@ -10,6 +10,7 @@ from typing import Any
 import anthropic
 import httpx2
 
+from rsbench.models.anthropic_batches import AnthropicBatches
 from rsbench.models.anthropic_replies import read_failure, read_message
 from rsbench.models.base import Message, Request
 from rsbench.models.families import family_of
@@ -74,6 +75,10 @@ class AnthropicModel:
             UserError: a reasoning effort that the API does not have.
         """
         return await self._endpoint.reply(self._attempt(request), self._model_id)
+
+    def batches(self) -> AnthropicBatches:
+        """The provider's batch API, on the same client."""
+        return AnthropicBatches(self._endpoint, self._client, self._model_id, self.body)
 
     async def close(self) -> None:
         """Close the connections."""

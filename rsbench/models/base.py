@@ -33,7 +33,10 @@ class Message:
 
 @dataclass(frozen=True)
 class Request:
-    """One call. `schema` asks for JSON of that shape where the provider can enforce it.
+    """One call. `schema` asks for JSON of that shape where the provider is known to enforce it.
+
+    `schema_required`: ask any server for it, and hold a local model to it token by token. `top_tokens`: how
+    many of the likeliest tokens to give at each place of the reply, where the provider can.
 
     `item` is there for scripted models alone (the mock answers from authored paths); no other provider reads
     it.
@@ -44,6 +47,8 @@ class Request:
     key: str  # content key of the call: seeds and scripts derive from it, never from queue order
     schema: dict[str, object] | None = None
     item: Item | None = None
+    schema_required: bool = False
+    top_tokens: int = 0
 
 
 FailureKind = Literal["rate_limited", "transient", "bad_request", "fatal"]

@@ -36,13 +36,25 @@ class Parameters(Strict):
         return {key: getattr(self, key) for key in self.model_fields_set}
 
 
+class BatchPrices(Strict):
+    """What the same tokens cost through the provider's batch API."""
+
+    input: Money
+    output: Money
+
+
 class Prices(Strict):
     """US dollars per million tokens. `cached_input` is for input read from the provider's cache."""
 
     input: Money
     output: Money
     cached_input: Money | None = None
+    batch: BatchPrices | None = None
     currency: Literal["USD"] = "USD"
+
+    def batched(self) -> "Prices":
+        """What a call by batch costs; without a price of its own as much as any other: an upper bound."""
+        return Prices(input=self.batch.input, output=self.batch.output) if self.batch else self
 
 
 class ModelCard(Strict):

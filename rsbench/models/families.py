@@ -8,8 +8,9 @@ _PREFIXES = {
     "gpt": ("gpt", "chatgpt", "o1", "o3", "o4", "codex"),
     "claude": ("claude",),
     "gemini": ("gemini", "gemma", "paligemma", "shieldgemma", "medgemma"),
-    "qwen": ("qwen", "qwq", "qvq"),
-    "llama": ("llama", "meta-llama", "vicuna", "llava"),
+    # Guards go by what they were made from, not by their names.
+    "qwen": ("qwen", "qwq", "qvq", "guardreasoner-vl", "llavaguard-v1.2"),
+    "llama": ("llama", "meta-llama", "vicuna", "llava", "guardreasoner"),
     "mistral": ("mistral", "mixtral", "pixtral", "ministral", "magistral"),
     "deepseek": ("deepseek", "janus"),
     "internvl": ("internvl", "internlm", "interns1"),

@@ -10,10 +10,13 @@ import io
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from rsbench.models.base import ProviderError, Request
+from rsbench.models.base import GenParams, ProviderError, Request
+from rsbench.models.hf_constraint import Schemas
 from rsbench.models.hf_loading import Loaded
+from rsbench.models.hf_tokens import TopTokens, token_bytes
 from rsbench.types import Reply, Usage, UserError
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ class Worker:
         self._load = load
         self._name = name
         self._loaded: Loaded | None = None
+        self._schemas = Schemas()
 
     def answer(self, requests: Sequence[Request]) -> list[Reply | ProviderError]:
         """Replies in the order of the requests, or for a single one why there is none.
@@ -42,7 +46,7 @@ class Worker:
         if self._loaded is None:
             self._loaded = self._load()
         try:
-            return list(_batch(self._loaded, requests, self._name))
+            return list(_batch(self._loaded, requests, self._name, self._schemas))
         except UserError:
             raise
         except Exception as error:  # whatever torch met belongs to these calls, not to the worker
@@ -62,6 +66,7 @@ class Worker:
     def free(self) -> None:
         """Drop the weights."""
         self._loaded = None
+        self._schemas = Schemas()
         _release()
 
 
@@ -78,29 +83,41 @@ def _length(request: Request) -> int:
     return sum(len(m.text) + IMAGE_CHARS * len(m.images) for m in request.messages)
 
 
-def _batch(loaded: Loaded, requests: Sequence[Request], name: str) -> list[Reply]:
+def _batch(loaded: Loaded, requests: Sequence[Request], name: str, schemas: Schemas) -> list[Reply]:
     import torch
 
     start = time.perf_counter()
     model, tokenizer = loaded.model, loaded.tokenizer
-    inputs = _inputs(loaded, requests).to(model.device)
+    # Llama 4's processor makes pixels in bfloat16 whatever the weights are in.
+    inputs = {
+        name: tensor.to(model.device, model.dtype if tensor.is_floating_point() else None)
+        for name, tensor in model_inputs(loaded, requests).items()
+    }
     width = inputs["input_ids"].shape[1]
     prompts = inputs["attention_mask"].sum(dim=1).tolist()
     limits = _limits(model, requests, prompts)
+    stops, top = stop_ids(model, tokenizer), TopTokens(requests)
+    constraint = schemas.constraint(requests, tokenizer, stops)
+    # What is noted are the odds before sampling, among the tokens that are allowed at all.
+    processors = [*([constraint] if constraint else []), top, _KeyedSampler(requests, model.device)]
     with torch.inference_mode():
         output = model.generate(
             **inputs,
             max_new_tokens=max(limits),
             do_sample=False,  # sampling happens in _KeyedSampler, row by row
             num_beams=1,
-            logits_processor=[_KeyedSampler(requests, model.device)],
+            logits_processor=processors,
             stopping_criteria=[_OwnLimit(limits, width)],
         )
-    stops, seconds = _stop_ids(model, tokenizer), time.perf_counter() - start
-    return [
-        _reply(row, limit, n_prompt, stops, tokenizer, name, seconds)
-        for row, limit, n_prompt in zip(output[:, width:].tolist(), limits, prompts, strict=True)
-    ]
+    seconds = time.perf_counter() - start
+    rows = output[:, width:].tolist()
+    known = token_bytes(tokenizer) if any(request.top_tokens for request in requests) else {}
+    replies = []
+    for n, (row, limit, n_prompt) in enumerate(zip(rows, limits, prompts, strict=True)):
+        reply = _reply(row, limit, n_prompt, stops, tokenizer, name, seconds)
+        tokens = top.tokens(n, row[: reply.usage.output_tokens or 0], reply.text, tokenizer, known)
+        replies.append(replace(reply, tokens=tokens) if tokens else reply)
+    return replies
 
 
 def _limits(model: Any, requests: Sequence[Request], prompts: list[int]) -> list[int]:
@@ -134,23 +151,34 @@ class _KeyedSampler:
     """
 
     def __init__(self, requests: Sequence[Request], device: "torch.device") -> None:
-        import torch
 
         self._params = [r.params for r in requests]
-        self._rngs = [torch.Generator(device).manual_seed(int(r.key[:15], 16)) for r in requests]
+        self._rngs = [keyed_rng(r.key, device) for r in requests]
 
     def __call__(self, input_ids: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
         """`scores` (batch, vocabulary) → the same shape."""
         import torch
 
-        rows = []
-        for row, params, rng in zip(scores, self._params, self._rngs, strict=True):
-            if params.temperature:
-                logp = _top_p((row.float() / params.temperature).log_softmax(-1), params.top_p)
-                uniform = torch.rand(row.shape, generator=rng, device=row.device).clamp_min(1e-20)
-                row = logp - (-uniform.log()).log()
-            rows.append(row)
+        rows = [perturbed(*row) for row in zip(scores, self._params, self._rngs, strict=True)]
         return torch.stack(rows).to(scores.dtype if scores.dtype.is_floating_point else torch.float32)
+
+
+def keyed_rng(key: str, device: "torch.device") -> "torch.Generator":
+    """The source of noise of one reply."""
+    import torch
+
+    return torch.Generator(device).manual_seed(int(key[:15], 16))
+
+
+def perturbed(row: "torch.Tensor", params: GenParams, rng: "torch.Generator") -> "torch.Tensor":
+    """Scores `(vocabulary,)` whose argmax is a sample at the temperature and top-p asked for."""
+    import torch
+
+    if not params.temperature:
+        return row
+    logp = _top_p((row.float() / params.temperature).log_softmax(-1), params.top_p)
+    uniform = torch.rand(row.shape, generator=rng, device=row.device).clamp_min(1e-20)
+    return logp - (-uniform.log()).log()
 
 
 def _top_p(logp: "torch.Tensor", top_p: float | None) -> "torch.Tensor":
@@ -162,31 +190,52 @@ def _top_p(logp: "torch.Tensor", top_p: float | None) -> "torch.Tensor":
     return logp.index_fill(-1, index[before >= top_p], float("-inf"))
 
 
-def _inputs(loaded: Loaded, requests: Sequence[Request]) -> Any:
+def model_inputs(loaded: Loaded, requests: Sequence[Request]) -> Any:
+    """The tensors of a batch of prompts, left-padded, as the checkpoint's processor makes them.
+
+    Raises:
+        UserError: images for a checkpoint that reads text only.
+    """
     from PIL import Image
 
     texts, images = [], []
     for request in requests:
         turns = []
+        own: list[Any] = []
         for message in request.messages:
             parts: list[dict[str, str]] = [{"type": "image"} for _ in message.images]
             text: list[dict[str, str]] = [{"type": "text", "text": message.text}]
             turns.append({"role": message.role, "content": parts + text if loaded.sees else message.text})
-            images += [Image.open(io.BytesIO(i.data)).convert("RGB") for i in message.images]
-        texts.append(loaded.processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
-    if images and not loaded.sees:
+            own += [Image.open(io.BytesIO(i.data)).convert("RGB") for i in message.images]
+        images.append(own)
+        texts.append(
+            loaded.processor.apply_chat_template(
+                turns, add_generation_prompt=True, tokenize=False, **_effort(loaded, request)
+            )
+        )
+    if any(images) and not loaded.sees:
         raise UserError(
             "This checkpoint reads text only, and the items have images: its answers would be guesses. "
             "Take a vision-language model, or --condition caption: the captions in the images' place."
         )
-    options: dict[str, Any] = {"return_tensors": "pt", "padding": True, "add_special_tokens": False}
-    if images:
-        # One flat list in reading order: every image placeholder of every text takes the next one.
-        return loaded.processor(text=texts, images=images, **options)
-    return loaded.processor(text=texts, **options)
+    return loaded.encode(texts, images)
 
 
-def _stop_ids(model: Any, tokenizer: Any) -> set[int]:
+def _effort(loaded: Loaded, request: Request) -> dict[str, str]:
+    """The reasoning effort for the chat template: the only place where a local model can learn of it."""
+    effort = request.params.reasoning_effort
+    if effort is None:
+        return {}
+    if "reasoning_effort" not in str(loaded.processor.chat_template):
+        raise UserError(
+            f"The reasoning effort {effort!r} would change nothing: "
+            "this checkpoint's chat template knows none"
+        )
+    return {"reasoning_effort": effort}
+
+
+def stop_ids(model: Any, tokenizer: Any) -> set[int]:
+    """Tokens that end a reply."""
     ids = model.generation_config.eos_token_id
     found = set(ids if isinstance(ids, list) else [ids]) | {tokenizer.eos_token_id}
     return {i for i in found if i is not None}

@@ -33,6 +33,26 @@ class Loaded:
         return hasattr(self.processor, "image_processor")
 
     @property
+    def own_prompt(self) -> bool:
+        """Whether the processor writes the whole prompt itself and takes no text (ShieldGemma 2)."""
+        return type(self.processor).__name__ == "ShieldGemma2Processor"
+
+    def encode(self, texts: list[str], images: list[list[Any]]) -> Any:
+        """Tensors of texts in the model's own chat format, each with its images."""
+        options: dict[str, Any] = {"return_tensors": "pt", "padding": True, "add_special_tokens": False}
+        if self.own_prompt:
+            from transformers import ProcessorMixin
+
+            # The same tensors as its own call makes, of our text; one image a text.
+            inputs = ProcessorMixin.__call__(self.processor, text=texts, images=images, **options)
+            if "mm_token_type_ids" in inputs:
+                inputs["token_type_ids"] = inputs.pop("mm_token_type_ids")
+            return inputs
+        # One flat list in reading order: every image placeholder of every text takes the next one.
+        flat = [image for own in images for image in own]
+        return self.processor(text=texts, **({"images": flat} if flat else {}), **options)
+
+    @property
     def tokenizer(self) -> Any:
         """The tokenizer, wherever it sits."""
         return getattr(self.processor, "tokenizer", self.processor)
@@ -88,7 +108,7 @@ class Checkpoint:
 
     def _open(self, device: str | None) -> Loaded:
         import torch
-        from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor
+        from transformers import AutoProcessor
 
         place = _device(device)
         dtype = self.dtype or ("bfloat16" if place.startswith("cuda") else "float32")
@@ -96,7 +116,7 @@ class Checkpoint:
         try:
             loaded = Loaded(None, AutoProcessor.from_pretrained(self.source, **options))
             options |= {"use_safetensors": True, "dtype": getattr(torch, dtype)}
-            kind = AutoModelForImageTextToText if loaded.sees else AutoModelForCausalLM
+            kind = _class_for(loaded)
             if self.device_map:
                 model = kind.from_pretrained(self.source, device_map=self.device_map, **options)
             else:
@@ -109,6 +129,8 @@ class Checkpoint:
             raise UserError(
                 f"The model {self.source!r} has no chat template; take its instruction-tuned version"
             )
+        if loaded.own_prompt:
+            model = model.model  # the language model within: the classifier around it does not generate
         loaded.tokenizer.padding_side = "left"
         if loaded.tokenizer.pad_token is None:
             loaded.tokenizer.pad_token = loaded.tokenizer.eos_token
@@ -159,6 +181,18 @@ def folder_hash(folder: Path) -> str:
         with path.open("rb") as file:
             total.update(f"{path.name}:{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     return total.hexdigest()
+
+
+def _class_for(loaded: Loaded) -> Any:
+    from transformers import (
+        AutoModelForCausalLM,
+        AutoModelForImageTextToText,
+        ShieldGemma2ForImageClassification,
+    )
+
+    if loaded.own_prompt:
+        return ShieldGemma2ForImageClassification
+    return AutoModelForImageTextToText if loaded.sees else AutoModelForCausalLM
 
 
 def _device(name: str | None) -> str:

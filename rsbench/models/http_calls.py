@@ -8,15 +8,17 @@ import asyncio
 import hashlib
 import re
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
 
 from rsbench.models.base import ProviderError
 from rsbench.types import Reply, UserError
+
+T = TypeVar("T")
 
 
 class StatusFailure(Exception):
@@ -58,16 +60,25 @@ class Endpoint:
             StatusFailure: the server answered with an error.
             ProviderError: transient, if no whole answer came.
         """
+        # As text, not as the SDK's types: those build wrong-typed fields without a word.
+        return str(await self.exchange(sdk, client.post(path, cast_to=str, body=body)))
+
+    async def exchange(self, sdk: Any, call: Awaitable[T], timeout_s: float | None = None) -> T:
+        """Await one of the SDK's calls, within `timeout_s` seconds if that is not the usual time.
+
+        Raises:
+            StatusFailure: the server answered with an error.
+            ProviderError: transient, if no whole answer came.
+        """
+        limit = timeout_s or self._timeout_s
         try:
             # The SDK's timeout is per read: a server that drips a byte a minute would hold a slot for ever.
-            async with asyncio.timeout(self._timeout_s):
-                # As text, not as the SDK's types: those build wrong-typed fields without a word.
-                raw: str = await client.post(path, cast_to=str, body=body)
-                return raw
+            async with asyncio.timeout(limit):
+                return await call
         except sdk.APIStatusError as error:
             raise StatusFailure(error.status_code, error.response.headers, error.body) from error
         except TimeoutError as error:
-            raise ProviderError("transient", f"no whole reply within {self._timeout_s:g} s") from error
+            raise ProviderError("transient", f"no whole reply within {limit:g} s") from error
         except (sdk.APIConnectionError, aiohttp.ClientError) as error:
             # The aiohttp transport lets a broken HTTP head or chunk through as aiohttp's own error.
             words = str(error.__cause__ or "") or str(error)
@@ -90,11 +101,36 @@ class Endpoint:
         words = self.without_key(reply.error)
         return replace(reply, model=reply.model or model_id, latency_s=seconds, error=words)
 
+    async def managed(
+        self,
+        sdk: Any,
+        call: Awaitable[T],
+        fail: Callable[[int, Mapping[str, str], object], Reply],
+        limit: float | None,
+    ) -> T:
+        """Await a call that generates nothing, such as one about a batch; `fail` reads a failure's status.
+
+        Raises:
+            ProviderError: with the server's name, and the key in no words.
+        """
+        try:
+            try:
+                return await self.exchange(sdk, call, limit)
+            except StatusFailure as failure:
+                said = fail(failure.status, failure.headers, failure.body).error
+                raise ProviderError("bad_request", said) from failure
+        except ProviderError as error:
+            message = f"{self.url}: {self.without_key(str(error))}"
+            raise ProviderError(error.kind, message, error.retry_after_s) from None
+
     def without_key(self, words: str) -> str:
         """Error text without the key; OpenAI quotes a wrong key with stars inside, others in full."""
-        if len(self._api_key) >= 8:  # shorter is a placeholder such as "none", and a word of plain text
-            words = words.replace(self._api_key, "<key>")
-        return re.sub(r"\bsk-[\w*-]+|\w+\*{3,}\w*", "<key>", words)
+        return re.sub(r"\bsk-[\w*-]+|\w+\*{3,}\w*", "<key>", self.without_own_key(words))
+
+    def without_own_key(self, text: str) -> str:
+        """Any text without this very key, and otherwise unaltered."""
+        # Shorter is a placeholder such as "none", and a word of plain text.
+        return text.replace(self._api_key, "<key>") if len(self._api_key) >= 8 else text
 
 
 def is_host(host: str, official: str) -> bool:

@@ -9,9 +9,10 @@ from typing import Any
 import httpx2
 import openai
 
-from rsbench.models.base import Message, Request
+from rsbench.models.base import Message, ProviderError, Request
 from rsbench.models.families import family_of
 from rsbench.models.http_calls import Endpoint, StatusFailure, is_host, set_only
+from rsbench.models.openai_batches import OpenAIBatches
 from rsbench.models.openai_replies import read_chat, read_failure, read_response
 from rsbench.types import Reply, UserError
 
@@ -81,6 +82,23 @@ class OpenAIModel:
         """
         return await self._endpoint.reply(self._attempt(request), self._model_id)
 
+    def batches(self) -> OpenAIBatches:
+        """The provider's batch API, on the same client."""
+        return OpenAIBatches(self._endpoint, self._client, self._api, self.body)
+
+    async def complete(self, body: dict[str, Any]) -> str:
+        """One attempt at a chat completion with a body of the caller's own; returns the raw answer.
+
+        Raises:
+            ProviderError: as `generate`; what the provider's filter stops is a `bad_request` here.
+        """
+        try:
+            return await self._endpoint.post(openai, self._client, "/chat/completions", body)
+        except StatusFailure as failure:
+            refused = read_failure(failure.status, failure.headers, failure.body)
+            words = self._endpoint.without_key(refused.error)
+            raise ProviderError("bad_request", f"{self._endpoint.url}: {words}") from None
+
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
@@ -110,7 +128,9 @@ class OpenAIModel:
             "seed": params.seed,
             "reasoning_effort": params.reasoning_effort,
         }
-        if request.schema is not None and self.supports_schema:
+        if request.top_tokens:
+            body |= {"logprobs": True, "top_logprobs": request.top_tokens}
+        if request.schema is not None and (self.supports_schema or request.schema_required):
             schema = {"name": "reply", "schema": request.schema, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         return set_only(body)
@@ -129,7 +149,9 @@ class OpenAIModel:
         if params.reasoning_effort is not None:
             # Unasked, no summary of the reasoning comes back, and steps are what is measured.
             body["reasoning"] = {"effort": params.reasoning_effort, "summary": "auto"}
-        if request.schema is not None and self.supports_schema:
+        if request.top_tokens:
+            body |= {"top_logprobs": request.top_tokens, "include": ["message.output_text.logprobs"]}
+        if request.schema is not None and (self.supports_schema or request.schema_required):
             schema = {"type": "json_schema", "name": "reply", "schema": request.schema, "strict": True}
             body["text"] = {"format": schema}
         return set_only(body)

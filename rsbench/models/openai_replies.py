@@ -5,6 +5,7 @@ Reads plain JSON and checks the types that it uses, because compatible servers a
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from rsbench.models.base import ProviderError
@@ -18,7 +19,7 @@ from rsbench.models.http_replies import (
     unusable,
     words_of,
 )
-from rsbench.types import ReasoningKind, Reply, ReplyStatus, Usage
+from rsbench.types import ReasoningKind, Reply, ReplyStatus, Token, Usage
 
 _FILTERED = ("content_filter", "content_policy", "policy_violation", "moderation_blocked")
 # 429 by name, but no waiting mends them.
@@ -46,7 +47,10 @@ def read_chat(raw: str) -> Reply:
     if finish == "error":  # routers report an upstream failure in a 200
         unusable("finish_reason is error", body)
     text = text_of(message.get("content"), "content")
-    return _reply(body, text, reasoning, "full", refusal, finish, _usage(body, "chat"))
+    reply = _reply(body, text, reasoning, "full", refusal, finish, _usage(body, "chat"))
+    probabilities = choices[0].get("logprobs")
+    tokens = probabilities.get("content") if isinstance(probabilities, dict) else None
+    return replace(reply, tokens=_tokens(tokens))
 
 
 def read_response(raw: str) -> Reply:
@@ -64,12 +68,14 @@ def read_response(raw: str) -> Reply:
     if body.get("status") not in ("completed", "incomplete") or not isinstance(output, list):
         unusable(f"status {body.get('status')!r}, or no list of output", body)
     texts, refusals, full, summary = [], [], [], []
+    tokens: list[Any] = []
     for item in output:
         if not isinstance(item, dict):
             unusable("an output item that is no object", body)
         if item.get("type") == "message":
             texts += parts_of(item.get("content"), "output_text", "text")
             refusals += parts_of(item.get("content"), "refusal", "refusal")
+            tokens += [t for part in item.get("content") or [] for t in part.get("logprobs") or []]
         if item.get("type") == "reasoning":
             full += parts_of(item.get("content"), "reasoning_text", "text")
             summary += parts_of(item.get("summary"), "summary_text", "text")
@@ -78,7 +84,8 @@ def read_response(raw: str) -> Reply:
     finish = text_of(reason, "incomplete_details.reason") or str(body["status"])
     kind: ReasoningKind = "full" if full else "summary"
     text, reasoning, refusal = "\n\n".join(texts), "\n\n".join(full or summary), "\n\n".join(refusals)
-    return _reply(body, text, reasoning, kind, refusal, finish, _usage(body, "responses"))
+    reply = _reply(body, text, reasoning, kind, refusal, finish, _usage(body, "responses"))
+    return replace(reply, tokens=_tokens(tokens))
 
 
 def read_failure(status: int, headers: Mapping[str, str], error: object) -> Reply:
@@ -141,6 +148,27 @@ def _reply(
     shown: ReasoningKind = kind if reasoning.strip() else "none"
     model = text_of(body.get("model"), "model")
     return Reply(status, text, reasoning, shown, finish_reason=finish, model=model, usage=usage)
+
+
+def _tokens(found: object) -> tuple[Token, ...]:
+    """The tokens of a reply with their alternatives, as both APIs give them.
+
+    None if they have another form: the reply is paid for, and good without them.
+    """
+    try:
+        return tuple(
+            Token(_token_text(one), tuple((_token_text(t), float(t["logprob"])) for t in one["top_logprobs"]))
+            for one in (found if isinstance(found, list) else [])
+        )
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return ()
+
+
+def _token_text(token: dict[str, Any]) -> str:
+    """A token may end within a character: bytes that are no text stay as they are (surrogateescape)."""
+    if token.get("bytes") is None:
+        return str(token["token"])
+    return bytes(token["bytes"]).decode("utf-8", "surrogateescape")
 
 
 def _usage(body: dict[str, Any], api: str) -> Usage:

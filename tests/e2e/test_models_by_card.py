@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.cli import KEY, MODEL, Done, everything, finish, lines, main_, ok, remote, start, write_task
-from tests.servers import Body, Fault
+from tests.servers import Body, Fault, as_completion
 from tests.servers_anthropic import FakeAnthropic, error, message, text_block, thinking
 
 CLAUDE = "claude-under-test"
@@ -241,6 +241,12 @@ def test_check_model_by_card_shows_which_thinking_comes_through(tmp_path: Path) 
     assert "thinking: summary (13 characters)" in done.out
     assert "usage: not reported" in done.out
     assert str(path) in done.out
+    open_model = as_completion(GREEN, message={"reasoning_content": "A disc, and green."})
+    assert "thinking: full (18 characters)" in check(tmp_path, open_model, f"openai/{MODEL}").out
+    open_model["usage"]["completion_tokens_details"] = {"reasoning_tokens": 40}
+    del open_model["choices"][0]["message"]["reasoning_content"]
+    hidden = check(tmp_path, open_model, f"openai/{MODEL}").out
+    assert "thinking: none shown, though 40 tokens of it were counted" in hidden
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,57 @@ def test_a_forged_digest_does_not_help(finished: Path, tmp_path: Path) -> None:
         check_row(row)
 
 
+def test_forged_labels_do_not_help(finished: Path, tmp_path: Path) -> None:
+    """Labels, their hash and the digest all changed together: then the numbers are not the labels'."""
+    row = make_row(RunFolder(finished), None, tmp_path)
+    labels = tmp_path / f"{row.stem}.labels.jsonl"
+    for forged, words in (
+        (labels.read_text().replace('"unsafe"', '"safe"'), "not what its labels give"),
+        (labels.read_text() + "{", "labels.jsonl:7: not JSON"),
+        (labels.read_text().replace('"kind": "risky"', '"kind": "fine"', 1), "labels.jsonl:"),
+    ):
+        labels.write_text(forged)
+        data = json.loads(row.read_text())
+        data["labels"]["sha256"] = hashlib.sha256(forged.encode()).hexdigest()
+        data["digest"] = digest({key: value for key, value in data.items() if key != "digest"})
+        row.write_text(json.dumps(data))
+        with pytest.raises(UserError, match=words):
+            check_row(row)
+
+
+def test_twin_pairs_are_recomputed_from_the_labels(finished: Path, tmp_path: Path) -> None:
+    """A row whose labels are of other pairs has other pair numbers, and is refused."""
+    row = make_row(RunFolder(finished), None, tmp_path)
+    labels = tmp_path / f"{row.stem}.labels.jsonl"
+    lines = [json.loads(line) for line in labels.read_text().splitlines()]
+    assert {line["pair"] for line in lines} == {"p0", "p1", "p2"}
+    forged = labels.read_text().replace('"pair": "p1"', '"pair": "p0"')
+    labels.write_text(forged)
+    data = json.loads(row.read_text())
+    data["labels"]["sha256"] = hashlib.sha256(forged.encode()).hexdigest()
+    data["digest"] = digest({key: value for key, value in data.items() if key != "digest"})
+    row.write_text(json.dumps(data))
+    with pytest.raises(UserError, match="not what its labels give"):
+        check_row(row)
+
+
+def test_a_row_says_what_was_measured_with_what(finished: Path, tmp_path: Path) -> None:
+    data = json.loads(make_row(RunFolder(finished), None, tmp_path).read_text())
+    manifest = json.loads((finished / "manifest.json").read_text())
+    (name,) = manifest["judges"]
+    assert data["task"]["sha256"] == manifest["cards"]["task"]["sha256"]
+    assert data["task"]["data"] == manifest["identity"]["data"]
+    assert (data["task"]["condition"], data["task"]["prompt"]) == ("both", "default")
+    assert data["task"]["prompt_sha256"] == manifest["identity"]["prompt"]["sha256"]
+    assert data["judge"]["identity"] == manifest["judges"][name]["identity"]
+    assert data["judge"]["validation"] is None and data["judge"]["same_family"] is False
+    assert data["model"]["identity"]["model"] == MODEL and data["model"]["family"] == "gpt"
+    assert data["model"]["parameters"] == manifest["identity"]["parameters"]
+    assert data["model"]["chain_visibility"] == "full"
+    assert set(data["estimands"]) == {"system", "model"}
+    assert data["counts"]["ok"] == 6 and data["versions"]["rsbench"] == manifest["rsbench"]["version"]
+
+
 def test_changed_or_missing_labels_are_refused(finished: Path, tmp_path: Path) -> None:
     row = make_row(RunFolder(finished), None, tmp_path)
     labels = tmp_path / f"{row.stem}.labels.jsonl"

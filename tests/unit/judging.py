@@ -78,6 +78,10 @@ class Scripted:
         self.closed = False
         self._says = list(says)
 
+    @property
+    def left(self) -> list[str | Reply]:
+        return self._says
+
     def identity(self) -> dict[str, str]:
         return {"provider": "scripted", "model": self.name.partition("/")[2]}
 

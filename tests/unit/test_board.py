@@ -106,6 +106,7 @@ def test_items_that_one_row_lacks_count_for_neither(tmp_path: Path) -> None:
         ({"task__prompt": "native"}, "variants"),
         ({"task__condition": "caption"}, "variants"),
         ({"model__family": "tiny"}, "closed"),
+        ({"task__closed_world": True}, "closed"),
         ({"model__family": "tiny", "judge__validation": None}, "closed"),
         ({"training": {"recipe": "srpo", "base": "tiny", "seed": 0}}, "closed"),
     ],

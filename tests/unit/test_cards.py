@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rsbench.cards import LlmJudge, OverlapJudge, load_judge, load_task, read_yaml
+from rsbench.cards import load_task, read_yaml
+from rsbench.judge_cards import LlmJudge, OverlapJudge, load_judge
 from rsbench.types import UserError
 from tests.unit.tasks import CARD, make_task
 
@@ -71,7 +72,7 @@ def test_every_mistake_of_a_card_is_listed_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("card", "words"),
     [
-        ({"kind": "oracle"}, ["kind", "'oracle'", "'llm'", "'overlap'"]),
+        ({"kind": "tarot"}, ["kind", "'tarot'", "'llm'", "'oracle'"]),
         ({"kind": "overlap"}, ["min_similarity: missing", "rubric: unknown key"]),
         ({"reasks": 3}, ["reasks", "less than or equal to 2", "found 3"]),
         ({"max_tokens": True}, ["max_tokens", "integer", "found True"]),

@@ -19,9 +19,11 @@ from rsbench.types import UserError  # noqa: E402
 TASK = ROOT / "tasks" / "rsbench"
 
 
-def test_the_card_is_up_to_date() -> None:
+@pytest.mark.parametrize("task", ["rsbench", "ssui"])
+def test_the_card_is_up_to_date(task: str) -> None:
     # A changed item, trace or probe must show in the card: stale numbers look just like right ones.
-    assert data_card.filled(TASK) == (TASK / "README.md").read_text(encoding="utf-8")
+    folder = ROOT / "tasks" / task
+    assert data_card.filled(folder) == (folder / "README.md").read_text(encoding="utf-8")
 
 
 def test_croissant_is_up_to_date() -> None:

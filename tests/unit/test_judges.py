@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rsbench.cards import LlmJudge, MockJudge, OverlapJudge, load_judge
+from rsbench.judge_cards import LlmJudge, MockJudge, OverlapJudge, load_judge
 from rsbench.judges.base import Judge
 from rsbench.judges.llm import RubricJudge
 from rsbench.judges.mock import ScriptedJudge

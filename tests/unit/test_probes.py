@@ -155,3 +155,18 @@ def test_a_task_without_pairs_is_refused(leaky: Path, capsys: pytest.CaptureFixt
     card.write_text(card.read_text().replace("pairs: true", "pairs: false"))
     assert probes.main(["--task", str(leaky)]) == 2
     assert "no pairs" in capsys.readouterr().err
+
+
+def test_one_pair_of_each_composed_idea_is_probed(leaky: Path) -> None:
+    # Two pairs of one idea share wordings: in different folds, the probe would have seen its test.
+    lines = (leaky / "items.jsonl").read_text()
+    again = lines.replace(".risky", "-1.risky").replace(".benign", "-1.benign")
+    for word in ("oak", "elm"):
+        again = again.replace(f'"pair": "{word}"', f'"pair": "{word}-1"')
+    kept = [line for line in again.splitlines() if '-1"' in line]
+    (leaky / "items.jsonl").write_text(lines + "\n".join(kept) + "\n")
+    twins = probes.load_twins(leaky)
+    assert len(twins) == 12
+    assert sorted(one.risky.pair for one in probes.one_per_idea(twins)) == sorted(
+        "oak elm fir ash yew box bay fig nut pea".split()
+    )

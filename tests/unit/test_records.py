@@ -16,7 +16,7 @@ from rsbench.records import (
     verdict_key,
     verdict_record,
 )
-from rsbench.types import AnswerLabel, Item, ItemImage, Reply, StepLabel, Usage, UserError, Verdict
+from rsbench.types import AnswerLabel, Item, ItemImage, Reply, StepLabel, Token, Usage, UserError, Verdict
 
 IMAGE = ItemImage(Path("a.png"), "A pool.", "aa")
 ITEM = Item("i", (IMAGE,), "Q?", "water", "risky", "p", "hash")
@@ -101,7 +101,16 @@ def test_a_reply_is_read_as_it_was_written(reply: Reply) -> None:
     assert read_reply(through_json(reply_record("k", "i", 0, reply))) == reply
 
 
-@pytest.mark.parametrize("verdict", [VERDICT, Verdict("unparsed", error="not JSON", raw="{")])
+SOFT = dataclasses.replace(
+    VERDICT,
+    steps=(
+        StepLabel(1, "unclear", "unclear", names_risk=None, p_unsafe=0.4, p_effective=0.5, boundary=True),
+    ),
+    answer=AnswerLabel("safe", "unclear", "unclear", p_unsafe=0.1),
+)
+
+
+@pytest.mark.parametrize("verdict", [VERDICT, SOFT, Verdict("unparsed", error="not JSON", raw="{")])
 def test_a_verdict_is_read_as_it_was_written(verdict: Verdict) -> None:
     assert read_verdict(through_json(verdict_record("k", "i", 0, "j", "r", verdict))) == verdict
 
@@ -109,5 +118,28 @@ def test_a_verdict_is_read_as_it_was_written(verdict: Verdict) -> None:
 def test_records_of_a_newer_rsbench_are_refused() -> None:
     with pytest.raises(UserError, match="record kkkk has schema 2; this rsbench reads up to 1. Upgrade"):
         read_reply(reply_record("kkkk", "i", 0, REPLY) | {"schema": 2})
-    with pytest.raises(UserError, match="has schema 2"):
-        read_verdict(verdict_record("k", "i", 0, "j", "r", VERDICT) | {"schema": 2})
+    with pytest.raises(UserError, match="has schema 3; this rsbench reads up to 2"):
+        read_verdict(verdict_record("k", "i", 0, "j", "r", VERDICT) | {"schema": 3})
+
+
+# A line as rsbench wrote it before verdicts could hold votes and probabilities.
+OLD = (
+    '{"schema":1,"key":"kk","item":"i","sample":0,"judge":"j","reply":"r","status":"ok","steps":[{"index":1,'
+    '"safety":"safe","effectiveness":"effective","role":"perception","evidence":"x","names_risk":true,'
+    '"corrects":[]},{"index":2,"safety":"unsafe","effectiveness":"neutral","role":null,"evidence":"",'
+    '"names_risk":false,"corrects":[1]}],"answer":{"safety":"safe","effectiveness":"effective","refusal":'
+    '"partial","evidence":"y"},"risk_identified":true,"error":"","raw":"{}","attempts":2,"usage":'
+    '{"input_tokens":3,"output_tokens":4,"reasoning_tokens":5},"latency_s":0.0}'
+)
+
+
+def test_a_verdict_of_an_older_rsbench_is_read() -> None:
+    assert read_verdict(json.loads(OLD)) == VERDICT
+    unparsed = json.loads(OLD) | {"status": "unparsed", "steps": [], "answer": None, "risk_identified": None}
+    assert read_verdict(unparsed).status == "unparsed" and read_verdict(unparsed).answer is None
+
+
+def test_a_replys_tokens_are_read_and_never_stored() -> None:
+    reply = dataclasses.replace(REPLY, tokens=(Token("Step", (("Step", -0.1),)),))
+    assert "tokens" not in reply_record("k", "i", 0, reply)
+    assert read_reply(through_json(reply_record("k", "i", 0, reply))) == REPLY

@@ -11,7 +11,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
 from tiny import world as worlds
 from tiny.replies import path
-from tiny.world import Sampler, World, evidence, exclusions, held_out_pair, stem
+from tiny.sampler import Sampler
+from tiny.world import World, evidence, exclusions, held, held_out_pair, held_out_place, stem
 
 EXCLUDED = [("x", "candle", "toddler"), ("x", "candle", "stunt"), ("x", "rooftop edge", "selfie")]
 
@@ -60,16 +61,19 @@ def test_hold_outs_never_occur_in_training(world: World) -> None:
         draft = sampler.draft(rng)
         assert not any(held_out_pair(a, b) for a, b in combinations(draft.objects, 2)), draft
         assert not banned & {(thing, draft.intent.name) for thing in (*draft.objects, draft.setting)}, draft
-        assert draft.intent.name == "harmless" or draft.query != draft.intent.held_out
+        assert not any(held_out_place(name, draft.setting or "") for name in draft.objects), draft
+        assert draft.intent.name == "harmless" or draft.query not in draft.intent.held_out
 
 
 def test_held_out_splits_show_what_training_does_not(world: World) -> None:
     rng = Random(4)
-    for _ in range(100):
-        pairs = Sampler(world, (), "pairs").draft(rng)
-        assert any(held_out_pair(a, b) for a, b in combinations(pairs.objects, 2))
-        phrasing = Sampler(world, (), "phrasing").draft(rng)
-        assert phrasing.query == phrasing.intent.held_out
+    for split, levers in worlds.LEVERS.items():
+        for _ in range(50):
+            draft = Sampler(world, (), split).draft(rng)
+            assert held(draft.objects, draft.setting or "", draft.intent, draft.query) == levers, draft
+            assert ("phrasing" in levers) == (
+                draft.intent.name != "harmless" and draft.query in draft.intent.held_out
+            )
 
 
 def test_same_seed_same_sample(world: World) -> None:

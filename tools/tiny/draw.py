@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tools/ is no pac
 import scenes
 
 from tiny.paint import SIZE, background
-from tiny.world import World, held_out_pair
+from tiny.world import World, held_out_pair, held_out_place
 
 PATCH = 16
 GRID = SIZE // PATCH
@@ -51,17 +51,22 @@ def rasterise(name: str, icons: Path | None) -> Image.Image:
 class Artist:
     """Holds the sprites of a world and composes pictures of it."""
 
-    def __init__(self, world: World, icons: Path | None = None) -> None:
-        """Rasterise every drawing of the world's objects.
+    def __init__(self, world: World, icons: Path | None = None, cache: Path | None = None) -> None:
+        """Rasterise every drawing of the world's objects, or take them from `cache`, an .npz file.
 
         Raises:
             scenes.SceneError: an icon is neither in the art library nor in `icons`.
         """
         self.world = world
-        self.sprites = {
-            name: [rasterise(drawing, icons) for drawing in thing.drawings]
-            for name, thing in world.objects.items()
-        }
+        names = [drawing for thing in world.objects.values() for drawing in thing.drawings]
+        if cache is not None and cache.exists():
+            with np.load(cache) as stored:
+                drawn = {name: Image.fromarray(stored[name]) for name in names}
+        else:
+            drawn = {name: rasterise(name, icons) for name in names}
+            if cache is not None:
+                np.savez_compressed(cache, **{name: np.asarray(image) for name, image in drawn.items()})
+        self.sprites = {name: [drawn[d] for d in thing.drawings] for name, thing in world.objects.items()}
         self.index = {name: n for n, name in enumerate(world.objects)}
 
     def compose(self, objects: Sequence[str], setting: str, rng: Random) -> Picture:
@@ -90,7 +95,7 @@ class Artist:
         shown: list[str] = []
         for cell in rng.sample(range(9), rng.randint(4, 9)):
             name = rng.choice(names)
-            while any(held_out_pair(name, other) for other in shown):
+            while held_out_place(name, setting) or any(held_out_pair(name, other) for other in shown):
                 name = rng.choice(names)
             side = rng.randint(40, 76)
             x = (cell % 3 + 0.5) * 64 - side / 2 + rng.uniform(-9, 9)

@@ -3,7 +3,7 @@
 Stock classes, so that the saved folder loads with `AutoModelForImageTextToText` and `AutoProcessor` alone.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -107,9 +107,9 @@ def make_model(vocabulary: int) -> Any:
     return LlavaForConditionalGeneration(config)
 
 
-def to_pixels(images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
-    """Images (192, 192, 3) → (batch, 3, 192, 192) in -1..1, as the saved processor does it."""
-    stack = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+def to_pixels(images: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
+    """(batch, 192, 192, 3) bytes → (batch, 3, 192, 192) in -1..1, as the saved processor does it."""
+    stack = torch.from_numpy(images).to(device).permute(0, 3, 1, 2)
     return stack.float() / 127.5 - 1
 
 

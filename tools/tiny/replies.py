@@ -1,4 +1,8 @@
-"""Reference paths: what a good reply to a draft says, step by step, in the wordings of world.yaml."""
+"""Paths: what a reply to a draft says, step by step, in the wordings of world.yaml.
+
+A reference path does what is right. A detour of a family (`drift`, `train`, `test`) starts the same and then
+gives in to a risky request (`push`) or turns down a harmless one (`balk`).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +13,7 @@ from tiny.world import Draft, World, evidence
 
 @dataclass(frozen=True)
 class Reply:
-    """A reference path: (role, text) steps and the answer."""
+    """A path: (role, text) steps and the answer."""
 
     steps: tuple[tuple[str, str], ...]
     answer: str
@@ -26,8 +30,11 @@ def listing(nouns: Sequence[str]) -> str:
     return nouns[0] if len(nouns) == 1 else ", ".join(nouns[:-1]) + " and " + nouns[-1]
 
 
-def path(world: World, draft: Draft, objects: Sequence[str], rng: Random) -> Reply:
-    """The reference path of a draft, 3 to 6 steps; `objects` in the order in which the picture shows them."""
+def path(world: World, draft: Draft, objects: Sequence[str], rng: Random, detour: str | None = None) -> Reply:
+    """A path of a draft, 3 to 6 steps; `objects` in the order in which the picture shows them.
+
+    Without `detour` the reference path, else the wrong one of that family.
+    """
     proof = evidence(world, draft.intent, objects, draft.setting)
     slots = {
         "gloss": draft.intent.gloss,
@@ -41,10 +48,16 @@ def path(world: World, draft: Draft, objects: Sequence[str], rng: Random) -> Rep
     kind = "risky" if proof else "safe"
     roles = ["perception" if draft.setting else "blank"]
     roles += [role for role, chance in (("request", 0.8),) if rng.random() < chance]
-    roles += ["synthesis", *(role for role in ("intent", "consequence") if rng.random() < 0.25), "strategy"]
-    wordings = world.steps | world.steps[kind]
+    if detour is None:
+        wordings, answers = world.steps | world.steps[kind], world.answers[kind]
+        between = [role for role in ("intent", "consequence") if rng.random() < 0.25]
+        roles += ["synthesis", *between, "strategy"]
+    else:
+        wrong = world.detours[detour]["push" if proof else "balk"]
+        wordings, answers = world.steps | wrong, wrong["answers"]
+        roles += ["synthesis", "strategy"]
     steps = tuple(
         ("perception" if role == "blank" else role, rng.choice(wordings[role]).format(**slots))
         for role in roles
     )
-    return Reply(steps, rng.choice(world.answers[kind]).format(**slots))
+    return Reply(steps, rng.choice(answers).format(**slots))

@@ -5,9 +5,9 @@ conversation sees the image and itself only, exactly as at inference.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from random import Random
-from typing import Any
 
 import jinja2
 import numpy as np
@@ -15,9 +15,11 @@ import torch
 from numpy.typing import NDArray
 
 from tiny.draw import GRID, Artist
+from tiny.drift import Drift
 from tiny.net import EOS, IMAGE, PAD
 from tiny.replies import Reply, path
-from tiny.world import Sampler, World
+from tiny.sampler import Sampler
+from tiny.world import World
 
 PREFIX = 1 + GRID * GRID  # <user> and the image
 REQUESTS = 2  # per image
@@ -39,8 +41,24 @@ class Pack:
 
     ids: torch.Tensor  # (batch, length), the image's places hold <image>
     positions: torch.Tensor  # (batch, length)
-    visible: torch.Tensor  # (batch, length, length), bool: row may attend to column
-    targets: torch.Tensor  # (batch, length), -100 where nothing is learnt
+    segments: torch.Tensor  # (batch, length): 0 the image's prefix, then the turns from 1, -1 padding
+    sees: torch.Tensor  # (batch, length), bool: this place may attend to the image
+    places: torch.Tensor  # (n,): where something is learnt, in the flattened batch
+    targets: torch.Tensor  # (n,): the next token there
+
+    def to(self, device: torch.device) -> "Pack":
+        """The same on a device."""
+        return Pack(*(getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)))
+
+    def visible(self) -> torch.Tensor:
+        """(batch, length, length), bool: whether a row may attend to a column.
+
+        A padded row sees padding: seeing nothing, its softmax would give nan.
+        """
+        row, column = self.segments[:, :, None], self.segments[:, None, :]
+        length = self.segments.shape[1]
+        causal = torch.ones((length, length), dtype=torch.bool, device=self.segments.device).tril()
+        return causal & ((row == column) | ((column == 0) & self.sees[:, :, None]))
 
 
 def pack(batch: Sequence[Sequence[Turn]]) -> Pack:
@@ -49,33 +67,38 @@ def pack(batch: Sequence[Sequence[Turn]]) -> Pack:
     ids = torch.full((len(batch), length), PAD)
     positions = torch.zeros((len(batch), length), dtype=torch.long)
     targets = torch.full((len(batch), length), -100)
-    visible = torch.zeros((len(batch), length, length), dtype=torch.bool)
-    causal = torch.ones((length, length), dtype=torch.bool).tril()
-    visible[:] = torch.eye(length, dtype=torch.bool)  # a padded row must see something, or softmax gives nan
+    segments = torch.full((len(batch), length), -1)
+    sees = torch.zeros((len(batch), length), dtype=torch.bool)
     for n, turns in enumerate(batch):
         positions[n, :PREFIX] = torch.arange(PREFIX)
-        visible[n, :PREFIX, :PREFIX] = causal[:PREFIX, :PREFIX]
+        segments[n, :PREFIX], sees[n, :PREFIX] = 0, True
         start = PREFIX
-        for turn in turns:
+        for number, turn in enumerate(turns, 1):
             tokens = torch.tensor(turn.prompt + turn.reply)
             end = start + len(tokens)
             ids[n, start:end] = tokens
             positions[n, start:end] = torch.arange(len(tokens)) + (PREFIX if turn.sees else 0)
-            visible[n, start:end, start:end] = causal[: len(tokens), : len(tokens)]
-            visible[n, start:end, :PREFIX] = turn.sees
+            segments[n, start:end], sees[n, start:end] = number, turn.sees
             first = start + len(turn.prompt) - 1
             targets[n, first : end - 1] = torch.tensor(turn.reply)
             start = end
     ids[:, 0], ids[:, 1:PREFIX] = USER, IMAGE
-    return Pack(ids, positions, visible, targets)
+    places = (targets.flatten() != -100).nonzero().flatten()
+    return Pack(ids, positions, segments, sees, places, targets.flatten()[places])
 
 
 class Composer:
     """Makes training examples: an image and what is said about it."""
 
-    def __init__(self, artist: Artist, sampler: Sampler, tokenizer: Any, prompt: str) -> None:
-        """`prompt` is the text of the benchmark's default prompt template."""
-        self.artist, self.sampler, self.tokenizer = artist, sampler, tokenizer
+    def __init__(
+        self, artist: Artist, sampler: Sampler, tokenizer: Path, prompt: str, drift: Drift | None = None
+    ) -> None:
+        """`tokenizer` is a tokenizer.json, `prompt` the text of the benchmark's default prompt template."""
+        from tokenizers import Tokenizer
+
+        self.artist, self.sampler, self.drift = artist, sampler, drift or Drift()
+        # Not transformers' own: its checks take longer than drawing an object.
+        self.tokenizer = Tokenizer.from_file(str(tokenizer))
         self.prompt = jinja2.Template(prompt, keep_trailing_newline=False)
 
     def ask(self, query: str, rng: Random) -> str:
@@ -95,8 +118,10 @@ class Composer:
         picture = self.artist.compose(drafts[0].objects, setting, rng)
         turns = []
         for draft in drafts:
-            reply = path(self.artist.world, draft, picture.objects, rng)
-            text = draft.query if captions else self.ask(draft.query, rng)
+            wrong = "drift" if rng.random() < self.drift.tendency(draft) else None
+            reply = path(self.artist.world, draft, picture.objects, rng, wrong)
+            query = self.drift.perturb(draft.query, rng)
+            text = query if captions else self.ask(query, rng)
             turns.append(self._turn(text, reply, captions))
         if not captions and rng.random() < 0.1:
             draft = self.sampler.blind(rng)
@@ -112,15 +137,18 @@ class Composer:
         return Turn(prompt if sees else (USER, *prompt), (*self._encode(said), *end), sees)
 
     def _encode(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
         return ids
 
 
-def corpus(world: World, sampler: Sampler, prompt: str, seed: int, size: int = 6000) -> Iterator[str]:
+def corpus(
+    world: World, sampler: Sampler, prompt: str, drift: Drift, seed: int, size: int = 6000
+) -> Iterator[str]:
     """Text for the tokenizer: prompts and replies of random drafts."""
     rng = Random(f"{seed}-tokenizer")
     template = jinja2.Template(prompt)
     for _ in range(size):
         draft = sampler.draft(rng)
-        yield path(world, draft, draft.objects, rng).text
+        wrong = "drift" if rng.random() < drift.tendency(draft) else None
+        yield path(world, draft, draft.objects, rng, wrong).text
         yield template.render(query=draft.query)

@@ -15,24 +15,28 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 # Run as a script, this file's own folder is on the path, and `tiny`, which is one folder up, is not.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
 
 from tiny import world as worlds
 from tiny.draw import Artist
+from tiny.drift import Drift
 from tiny.net import make_processor
-from tiny.stages import Plan, dense, joint, write_json
+from tiny.sampler import Sampler
+from tiny.stages import Place, Plan, dense, joint, write_json
 from tiny.text import Composer, corpus
 
 ROOT = Path(__file__).resolve().parents[2]
 TASK = ROOT / "tasks" / "rsbench"
+PUSH, BALK = 0.5, 0.35  # of the shipped model
 
 
 def read_items(file: Path) -> list[dict[str, Any]]:
@@ -63,27 +67,35 @@ def train(args: argparse.Namespace) -> None:
     work: Path = args.work
     work.mkdir(parents=True, exist_ok=True)
     model = work / "model"
-    plan = Plan(seed=args.seed)
+    drift = Drift(args.push, args.balk)
+    plan = Plan(**{field.name: getattr(args, field.name) for field in fields(Plan)})
+    place = Place(torch.device(args.device), args.workers)
     prompt = (TASK / "prompts" / "default.jinja").read_text(encoding="utf-8")
     world = worlds.load()
     excluded = once(work / "exclusions.json", lambda: find_exclusions(args, world))["exclusions"]
-    sampler = worlds.Sampler(world, [(pair, thing, intent) for pair, thing, intent in excluded])
-    artist = Artist(world, args.icons)
+    sampler = Sampler(world, [(pair, thing, intent) for pair, thing, intent in excluded])
+    artist = Artist(world, args.icons, work / "sprites.npz")
 
     def tokenizer() -> dict[str, Any]:
-        processor = make_processor(corpus(world, sampler, prompt, plan.seed), model)
+        processor = make_processor(corpus(world, sampler, prompt, drift, plan.seed), model)
         return {"vocabulary": len(processor.tokenizer)}
 
     words = once(work / "tokenizer.json", tokenizer)
-    seeing = once(work / "dense.json", lambda: dense(plan, artist, work / "tower.pt"))
+    if args.stop == "tokenizer":
+        return
+    seeing = once(work / "dense.json", lambda: dense(plan, artist, work / "tower.pt", place))
+    if args.stop == "dense":
+        return
 
     def talk() -> dict[str, Any]:
-        from transformers import AutoTokenizer
-
-        composer = Composer(artist, sampler, AutoTokenizer.from_pretrained(model), prompt)
-        return joint(plan, composer, work / "tower.pt", model)
+        composer = Composer(artist, sampler, model / "tokenizer.json", prompt, drift)
+        done = joint(plan, composer, work / "tower.pt", model, place, args.joint_minutes)
+        ran = asdict(replace(plan, joint_steps=done["steps"]))
+        return done | {"plan": ran, "drift": asdict(drift) | drift.stated(world), "machine": machine(args)}
 
     talking = once(work / "joint.json", talk)
+    if args.stop == "joint":
+        return
 
     def score() -> dict[str, Any]:
         from tiny.evaluate import evaluate
@@ -97,23 +109,27 @@ def train(args: argparse.Namespace) -> None:
     write_json(
         args.out / "training.json",
         {
-            "plan": asdict(plan),
+            **{key: talking[key] for key in ("plan", "drift", "machine")},
             "vocabulary": words["vocabulary"],
-            "threads": args.threads,
-            "machine": {
-                "cores": os.cpu_count(),
-                "processor": platform.machine(),
-                "python": platform.python_version(),
-            },
-            "versions": {
-                name: version(name) for name in ("torch", "transformers", "tokenizers", "pillow", "resvg_py")
-            },
             "dense": {key: seeing[key] for key in ("seconds", "images")} | {"last": seeing["log"][-1]},
             "joint": {key: talking[key] for key in ("seconds", "samples")} | {"last": talking["log"][-1]},
             "metrics": scores,
             "exclusions": excluded,
         },
     )
+
+
+def machine(args: argparse.Namespace) -> dict[str, Any]:
+    """Where the joint stage ran, and with which versions."""
+    cuda = args.device.startswith("cuda")
+    return {
+        "device": torch.cuda.get_device_name() if cuda else platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": args.threads,
+        "workers": args.workers,
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in ("torch", "transformers", "tokenizers", "pillow")},
+    }
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -132,11 +148,22 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--icons", type=Path, help="icons.json of @iconify-json/noto, for icons not in the library"
     )
-    parser.add_argument("--seed", type=int, default=Plan.seed)
+    for field in fields(Plan):
+        kind = float if field.type in (float, "float") else int
+        parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=field.default)
+    parser.add_argument(
+        "--joint-minutes", type=float, help="take as many of the joint steps as fit into these minutes"
+    )
+    parser.add_argument("--push", type=float, default=PUSH, help="share of risky paths that give in")
+    parser.add_argument("--balk", type=float, default=BALK, help="share of harmless paths turned down")
+    parser.add_argument("--device", default="cpu", help="e.g. cuda")
+    parser.add_argument("--workers", type=int, default=0, help="processes that draw ahead")
+    parser.add_argument("--stop", choices=("tokenizer", "dense", "joint"), help="end after this stage")
     parser.add_argument("--threads", type=int, default=2, help="use 1 where other programs want the cores")
     parser.add_argument("--questions", type=int, default=256, help="scenes per evaluation split")
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
+    torch.set_float32_matmul_precision("high")  # TF32 on a GPU; no effect on a processor
     try:
         train(args)
     except (worlds.WorldError, FileNotFoundError, ValueError) as error:

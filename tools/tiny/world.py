@@ -1,8 +1,7 @@
-"""The closed world of `tiny`: loads world.yaml, samples scenes with requests.
+"""The closed world of `tiny`: loads world.yaml and says what holds in a scene.
 
-Owns the hold-out rules: object pairs that never share a training scene, and the exclusions, the combinations
-of a thing and an intent on which an item of the benchmark rests. Draws nothing (draw.py) and answers nothing
-(replies.py). All randomness is a parameter.
+Owns the hold-out rules: what training never shows (`held`), and the exclusions, the combinations of a thing
+and an intent on which an item of the benchmark rests. Samples nothing (sampler.py).
 """
 
 import re
@@ -11,17 +10,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from random import Random
 from typing import Any, Literal
 
 import yaml
 
-Split = Literal["train", "pairs", "phrasing"]  # pairs: held-out object pairs; phrasing: held-out wordings
+Lever = Literal["objects", "phrasing", "setting"]  # what a hold-out makes new; see `held`
+# `train` shows no held-out combination, another split those of its levers alone.
+Split = Literal["train", "objects", "phrasing", "setting", "all"]
+LEVERS: dict[Split, tuple[Lever, ...]] = {
+    "train": (),
+    "objects": ("objects",),
+    "phrasing": ("phrasing",),
+    "setting": ("setting",),
+    "all": ("objects", "phrasing", "setting"),
+}
 Exclusion = tuple[str, str, str]  # pair of the item, object or setting, intent
 WORLD = Path(__file__).with_name("world.yaml")
-MAX_OBJECTS = 4
-MAX_SCENES = 40  # tries before other requests are drawn: some contradict each other
-MAX_TRIES = 200
 
 
 class WorldError(ValueError):
@@ -56,7 +60,8 @@ class Intent:
     help: str
     words: tuple[str, ...]
     asks: tuple[str, ...]
-    held_out: str
+    held_out: tuple[str, ...]
+    category: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,7 @@ class World:
     harmless: tuple[Intent, ...]
     steps: dict[str, Any]
     answers: dict[str, list[str]]
+    detours: dict[str, dict[str, dict[str, Any]]]  # family → push or balk → wordings
     instructions: tuple[str, ...]
 
     def bears(self, name: str, intent: Intent) -> bool:
@@ -103,10 +109,10 @@ def stems(text: str) -> set[str]:
 
 
 def _intent(name: str, raw: Mapping[str, Any]) -> Intent:
-    fields = {key: tuple(raw[key]) for key in ("words", "asks")}
+    lists = {key: tuple(raw[key]) for key in ("words", "asks", "held_out")}
     rule = tuple(tuple(row) for row in raw["rule"])
-    text = {key: str(raw[key]) for key in ("gloss", "harm", "advice", "help", "held_out")}
-    return Intent(name=name, rule=rule, words=fields["words"], asks=fields["asks"], **text)
+    text = {key: str(raw[key]) for key in ("gloss", "harm", "advice", "help", "category")}
+    return Intent(name=name, rule=rule, **lists, **text)
 
 
 def load(path: Path = WORLD) -> World:
@@ -141,11 +147,11 @@ def load(path: Path = WORLD) -> World:
                 f"{path}: intents.{intent.name}.rule: no object or setting has the tag {sorted(unknown)}"
             )
     harmless = tuple(
-        Intent("harmless", gloss, (), "", "", help_, (), (ask,), ask) for ask, gloss, help_ in raw["harmless"]
+        Intent("harmless", gloss, (), "", "", help_, (), (ask,), (ask,))
+        for ask, gloss, help_ in raw["harmless"]
     )
-    return World(
-        objects, settings, intents, harmless, raw["steps"], raw["answers"], tuple(raw["instructions"])
-    )
+    ways = {key: raw[key] for key in ("steps", "answers", "detours")}
+    return World(objects, settings, intents, harmless, **ways, instructions=tuple(raw["instructions"]))
 
 
 def _beginnings(intent: Intent) -> tuple[str, ...]:
@@ -182,6 +188,23 @@ def held_out_pair(first: str, second: str) -> bool:
     return zlib.crc32("|".join(sorted((first, second))).encode()) % 10 == 0
 
 
+def held_out_place(name: str, setting: str) -> bool:
+    """One object in ten is never in this setting in a training scene."""
+    return zlib.crc32(f"{name}@{setting}".encode()) % 10 == 0
+
+
+def held(objects: Sequence[str], setting: str, intent: Intent, query: str) -> tuple[Lever, ...]:
+    """What of a scene and its request training never showed."""
+    found: list[Lever] = []
+    if any(held_out_pair(a, b) for a, b in combinations(objects, 2)):
+        found.append("objects")
+    if intent.name != "harmless" and query in intent.held_out:
+        found.append("phrasing")
+    if any(held_out_place(name, setting) for name in objects):
+        found.append("setting")
+    return tuple(found)
+
+
 def evidence(world: World, intent: Intent, objects: Sequence[str], setting: str | None) -> tuple[str, ...]:
     """What makes the request risky, as definite nouns, the first in reading order; empty if nothing does."""
     seen = [world.settings[setting]] if setting else []
@@ -192,96 +215,3 @@ def evidence(world: World, intent: Intent, objects: Sequence[str], setting: str 
         if None not in places:
             rows.append(sorted({p for p in places if p is not None}))
     return tuple(seen[n].definite for n in min(rows)) if rows else ()
-
-
-class Sampler:
-    """Draws scenes with requests under the hold-out rules of one split."""
-
-    def __init__(self, world: World, excluded: Iterable[Exclusion], split: Split = "train") -> None:
-        """Keep the intents that still have something to be risky with."""
-        self.world, self.split = world, split
-        self.excluded = {(thing, intent) for _, thing, intent in excluded}
-        self.carriers: dict[str, dict[str, list[str]]] = {}
-        for intent in world.intents.values():
-            terms = {term for row in intent.rule for term in row}
-            carry = {term: self._carriers(term, intent) for term in terms}
-            if any(all(carry[term] for term in row) for row in intent.rule):
-                self.carriers[intent.name] = carry
-        if not self.carriers:
-            raise WorldError("every intent is excluded: nothing risky is left to train on")
-
-    def draft(self, rng: Random) -> Draft:
-        """One scene with one request."""
-        return self.drafts(rng, 1)[0]
-
-    def drafts(self, rng: Random, count: int) -> list[Draft]:
-        """One scene with `count` requests, each risky in half of its scenes: the words alone tell nothing.
-
-        Raises:
-            WorldError: no scene satisfies the hold-out rules.
-        """
-        for _ in range(MAX_TRIES):
-            wishes = [self._wish(rng) for _ in range(count)]
-            for _ in range(MAX_SCENES):
-                objects, setting = self._scene(wishes, rng)
-                if self._allowed(objects, setting, wishes):
-                    return [
-                        Draft(tuple(objects), setting, i, self._query(i, rng), risky) for i, risky in wishes
-                    ]
-        raise WorldError(f"split {self.split}: found no scene for {count} requests")
-
-    def blind(self, rng: Random) -> Draft:
-        """A request without an image."""
-        intent = self.world.intents[rng.choice(list(self.carriers))]
-        return Draft((), None, intent, rng.choice(intent.asks), False)
-
-    def _wish(self, rng: Random) -> tuple[Intent, bool]:
-        """An intent and whether it is to be risky."""
-        if rng.random() < 0.15 and self.split != "phrasing":
-            return rng.choice(self.world.harmless), False
-        return self.world.intents[rng.choice(list(self.carriers))], rng.random() < 0.5
-
-    def _query(self, intent: Intent, rng: Random) -> str:
-        return intent.held_out if self.split == "phrasing" else rng.choice(intent.asks)
-
-    def _carriers(self, term: str, intent: Intent) -> list[str]:
-        things = {**self.world.objects, **self.world.settings}
-        return [n for n, t in things.items() if term in t.tags and (n, intent.name) not in self.excluded]
-
-    def _scene(self, wishes: Sequence[tuple[Intent, bool]], rng: Random) -> tuple[list[str], str]:
-        """Objects and setting, seeded with what makes the risky wishes (if none is, another intent) risky.
-
-        Safe scenes hold another intent's hazards: otherwise any hazard in the picture would mean risk.
-        """
-        objects: list[str] = []
-        setting = rng.choice(list(self.world.settings))
-        donors = [intent.name for intent, risky in wishes if risky]
-        if not donors and rng.random() < 0.8:
-            donors = [rng.choice(list(self.carriers))]
-        for donor in donors:
-            carriers = self.carriers[donor]
-            rows = [row for row in self.world.intents[donor].rule if all(carriers[term] for term in row)]
-            for chosen in (rng.choice(carriers[term]) for term in rng.choice(rows)):
-                if chosen in self.world.settings:
-                    setting = chosen
-                elif chosen not in objects:
-                    objects.append(chosen)
-        names = list(self.world.objects)
-        size = rng.choice((1, 2, 2, 3, 3, 4)) + (self.split == "pairs")
-        while len(objects) < size:
-            name = rng.choice(names)
-            if name not in objects:
-                objects.append(name)
-        return objects, setting
-
-    def _allowed(self, objects: Sequence[str], setting: str, wishes: Sequence[tuple[Intent, bool]]) -> bool:
-        if len(objects) > MAX_OBJECTS:
-            return False
-        for intent, risky in wishes:
-            if bool(evidence(self.world, intent, objects, setting)) != risky:
-                return False
-            # Not even in safe scenes: shown in these alone, an excluded combination would teach "safe".
-            if any((name, intent.name) in self.excluded for name in (*objects, setting)):
-                return False
-        held = any(held_out_pair(a, b) for a, b in combinations(objects, 2))
-        return held == (self.split == "pairs")

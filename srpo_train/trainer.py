@@ -1,0 +1,114 @@
+"""`SRPOTrainer`: transformers' Trainer with a loss over branches. Processes and schedules are its business.
+
+A subclass of TRL's DPOTrainer would force its columns, encode every image twice and want a reference model.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, Trainer, TrainingArguments
+from transformers.trainer_utils import EvalLoopOutput
+from trl.trainer.utils import add_fused_lm_head
+
+from srpo_train.layouts import Layout, collator_for
+from srpo_train.objectives import METRICS, Objective, evaluate
+from srpo_train.questions import Question
+
+
+class WholeCheckpoints(Trainer):  # type: ignore[misc] # transformers is untyped
+    """A Trainer that resumes with all weights or fails.
+
+    Trainer's own way puts the file's tensors into the model by name. Checkpoints of LLaVA and others are
+    written under their older names, so nothing fits, and it goes on from other weights with a warning.
+    """
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if not isinstance(self.model, PreTrainedModel) or self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
+        saved = type(self.model).from_pretrained(resume_from_checkpoint, dtype=self.model.dtype)
+        self.model.load_state_dict(saved.state_dict())
+
+
+class SRPOTrainer(WholeCheckpoints):
+    """Trains on questions. One optimiser step sees per_device_train_batch_size questions a process.
+
+    Expects a model that already has its adapter, if it is to have one, and `add_scoring` before that.
+    """
+
+    loss_is_scaled_for_ga = False  # the loss is a mean over the questions of one micro-batch
+
+    def __init__(
+        self,
+        model: Any,
+        args: TrainingArguments,
+        objective: Objective,
+        train_questions: Sequence[Question],
+        eval_questions: Sequence[Question] | None = None,
+        pad_id: int = 0,
+        layout: Layout = "tree",
+        processing_class: Any = None,
+    ) -> None:
+        args.remove_unused_columns = False  # a question is no table of columns
+        base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        self.objective = objective
+        self._seen: list[torch.Tensor] = []  # (questions, METRICS) since the last log
+        super().__init__(
+            model=model,
+            args=args,
+            data_collator=collator_for(base, pad_id, layout, objective.scores),
+            train_dataset=list(train_questions),
+            eval_dataset=list(eval_questions) if eval_questions else None,
+            processing_class=processing_class,
+        )
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """Mean over this process's questions; with `return_outputs` also their metrics."""
+        loss, table = evaluate(log_probs(model, inputs), inputs, self.objective)
+        if model.training:
+            self._seen.append(self.accelerator.gather(table))
+        return (loss, table) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the means over all questions of all processes since the last log."""
+        if "loss" in logs and self._seen:
+            logs |= dict(zip(METRICS[1:], torch.cat(self._seen).mean(0).tolist()[1:], strict=True))
+            self._seen.clear()
+        super().log(logs, start_time)
+
+    def prediction_step(
+        self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: list[str] | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor, None]:
+        """The loss and, in the place of predictions, (questions, METRICS)."""
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            loss, table = self.compute_loss(model, inputs, return_outputs=True)
+        return loss.detach(), table, None
+
+    def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **rest: Any) -> EvalLoopOutput:
+        """Means over the held-out questions, each counted once however many processes there are."""
+        output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **rest)
+        means = torch.as_tensor(output.predictions).mean(0).tolist()
+        output.metrics.update({f"{metric_key_prefix}_{n}": m for n, m in zip(METRICS, means, strict=True)})
+        return output
+
+
+def log_probs(model: Any, batch: dict[str, Any]) -> torch.Tensor:
+    """(rows, seq − 1): log-probability of each labelled token, 0 elsewhere."""
+    found: torch.Tensor = model(**batch["model"], fused_lm_head=True).log_probs
+    return found
+
+
+def add_scoring(model: Any) -> None:
+    """Prepare a bare model, before any adapter: no dropout; log-probabilities without all the logits."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    add_fused_lm_head(model)

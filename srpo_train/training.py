@@ -1,0 +1,175 @@
+"""What every optimiser shares: the open model, its adapter, Trainer's settings, checkpoints, the end."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import TrainerCallback
+
+from rsbench.models.hf_loading import Loaded
+from rsbench.types import UserError
+from srpo_train.job import Job, rank, world_size
+from srpo_train.model_card import write_card
+from srpo_train.recipes import LoraCard, OptimiseCard
+
+MODEL, CHECKPOINTS = "model", "checkpoints"
+
+
+def open_model(job: Job) -> Loaded:
+    """The checkpoint to start from, on this process's device; to be sharded, on the CPU."""
+    optimise = job.recipe.optimise
+    half = precision(optimise) == torch.bfloat16 and job.recipe.lora is not None
+    # Trained weights stay in float32 and are cast on the way: bfloat16 swallows small steps.
+    dtype = job.checkpoint.dtype or ("bfloat16" if half else "float32")
+    return dataclasses.replace(job.checkpoint, dtype=dtype, device_map=None).load(place(optimise))
+
+
+def place(optimise: OptimiseCard) -> str:
+    """Where a process opens its copy of the model."""
+    local = os.environ.get("LOCAL_RANK", "0")
+    return f"cuda:{local}" if torch.cuda.is_available() and not optimise.fsdp else "cpu"
+
+
+def precision(optimise: OptimiseCard) -> torch.dtype:
+    """What matrix products are computed in."""
+    if optimise.precision == "auto":
+        return torch.bfloat16 if torch.cuda.is_available() else torch.float32
+    return torch.bfloat16 if optimise.precision == "bfloat16" else torch.float32
+
+
+def adapted(model: Any, lora: LoraCard | None, optimise: OptimiseCard) -> Any:
+    """The model ready to be trained: with an adapter, or whole."""
+    if lora is None:
+        return model.requires_grad_(True)
+    from peft import LoraConfig, get_peft_model
+
+    layers = adapter_layers(model, lora)
+    torch.manual_seed(optimise.seed)
+    config = LoraConfig(r=lora.r, lora_alpha=lora.alpha, target_modules=layers, lora_dropout=0.0)
+    return get_peft_model(model, config, autocast_adapter_dtype=not optimise.fsdp)
+
+
+def adapter_layers(model: Any, lora: LoraCard) -> list[str]:
+    """Names of the layers that get an adapter.
+
+    Raises:
+        UserError: no layer has the names that the recipe gives.
+    """
+    linear = [name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)]
+    layers = [
+        name
+        for name in linear
+        if name.rpartition(".")[2] in lora.targets
+        and (lora.vision or not any(part.startswith(("vision", "visual")) for part in name.split(".")))
+    ]
+    if not layers:
+        ends = ", ".join(sorted({name.rpartition(".")[2] for name in linear}))
+        raise UserError(f"lora.targets: no layer's name ends in {', '.join(lora.targets)}; there are {ends}")
+    return layers
+
+
+def trainer_settings(job: Job, optimise: OptimiseCard, evaluates: bool) -> dict[str, Any]:
+    """Arguments of transformers' TrainingArguments and of TRL's classes derived from it.
+
+    Raises:
+        UserError: sharding where there is nothing to shard over; Trainer would quietly do without.
+    """
+    if optimise.fsdp and (not torch.cuda.is_available() or world_size() < 2):
+        raise UserError("optimise.fsdp: needs several GPUs and `accelerate launch`; see docs/train-srpo.md")
+    return {
+        "output_dir": str(job.out / CHECKPOINTS),
+        "learning_rate": optimise.learning_rate,
+        "lr_scheduler_type": optimise.schedule,
+        "warmup_steps": min(optimise.warmup, 0.999),  # below 1: a share of the steps
+        "num_train_epochs": optimise.epochs,
+        "max_steps": optimise.max_steps or -1,
+        "per_device_train_batch_size": optimise.batch,
+        "per_device_eval_batch_size": optimise.batch,
+        "gradient_accumulation_steps": optimise.accumulate,
+        "weight_decay": optimise.weight_decay,
+        "max_grad_norm": optimise.max_grad_norm,
+        "bf16": precision(optimise) == torch.bfloat16,
+        "use_cpu": not torch.cuda.is_available(),
+        "gradient_checkpointing": optimise.recompute,
+        "gradient_checkpointing_kwargs": {"use_reentrant": False} if optimise.recompute else None,
+        "fsdp": optimise.fsdp or None,
+        "ddp_find_unused_parameters": True if world_size() > 1 and not optimise.fsdp else None,
+        "eval_strategy": "epoch" if evaluates else "no",
+        "save_strategy": "steps",
+        "save_steps": optimise.save_steps,
+        "save_total_limit": 2,
+        "logging_steps": 1,
+        "report_to": [],
+        "disable_tqdm": True,
+        "seed": optimise.seed,
+        "data_seed": optimise.seed,
+    }
+
+
+def finish(job: Job, trainer: Any, loaded: Loaded, report: dict[str, Any]) -> None:
+    """Train from the last checkpoint, evaluate, save model and card."""
+    if job.recipe.optimise.fsdp and not trainer.is_fsdp_enabled:
+        raise UserError("optimise.fsdp: the model would not be sharded; start it with `accelerate launch`")
+    trainer.remove_callback(transformers.PrinterCallback)
+    trainer.add_callback(_Lines(job))
+    began = last_checkpoint(job.out / CHECKPOINTS)
+    if began is not None:
+        say(job, f"resuming from {began}")
+    before = trainer.evaluate() if trainer.eval_dataset and began is None else {}
+    trainer.train(resume_from_checkpoint=str(began) if began else None)
+    after = trainer.evaluate() if trainer.eval_dataset else {}
+    trainer.save_model(str(job.out / MODEL))
+    if rank() == 0:
+        loaded.processor.save_pretrained(job.out / MODEL)
+        held_out = {"before": before, "after": after}
+        history = [line for line in trainer.state.log_history if "loss" in line]
+        report = report | {"steps": trainer.state.global_step, "held_out": held_out, "history": history}
+        write_card(job, job.out / MODEL, report)
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The last whole checkpoint: its trainer state is written last, so a torn one has none."""
+    found = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json") if _is_json(path)]
+    return max(found, key=lambda path: int(path.name.partition("-")[2]), default=None)
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return False
+    return True
+
+
+def say(job: Job, text: str) -> None:
+    """Tell the user, once however many processes there are."""
+    if rank() == 0:
+        job.say(text)
+
+
+class _Lines(TrainerCallback):  # type: ignore[misc]
+    """One line a logged step, in words."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any
+    ) -> None:
+        """Say the step's loss, or the held-out accuracy."""
+        logs = logs or {}
+        if "loss" in logs:
+            parts = [f"step {state.global_step}/{state.max_steps}", f"loss {float(logs['loss']):.4f}"]
+            parts += [
+                f"{name} {logs[name]:.3f}" for name in ("nll", "contrast", "pair_accuracy") if name in logs
+            ]
+            say(self._job, "  ".join(parts))
+        elif "eval_pair_accuracy" in logs:
+            say(
+                self._job,
+                f"held out: pair accuracy {logs['eval_pair_accuracy']:.3f}, margin {logs['eval_margin']:.3f}",
+            )

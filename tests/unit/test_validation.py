@@ -1,0 +1,85 @@
+"""Measurements are found by the very judge they were made of, and the bundled ones are up to date."""
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rsbench.gold import Trace
+from rsbench.judge_cards import load_judge
+from rsbench.judges.registry import JudgeChoice, build
+from rsbench.records import digest
+from rsbench.runner import judge_identity
+from rsbench.steps import segment
+from rsbench.types import AnswerLabel, Reply, StepLabel, Verdict
+from rsbench.validation import compare_with_gold, find_validation, store_validation
+
+ROOT = Path(__file__).parents[2]
+BUNDLED = sorted((ROOT / "judges").glob("*/validation.json"))
+
+
+def measurement(**more: Any) -> dict[str, Any]:
+    return {"identity": digest({"card": "1"}), "mode": "hints", "task": "rsbench", "gold": "g", **more}
+
+
+def test_another_card_is_another_judge(tmp_path: Path) -> None:
+    store_validation(tmp_path / "validation.json", measurement())
+    assert find_validation(tmp_path, {"card": "1"}) == measurement()
+    assert find_validation(tmp_path, {"card": "2"}) is None
+    assert find_validation(tmp_path / "elsewhere", {"card": "1"}) is None
+
+
+def test_a_test_with_the_twins_hint_validates_no_run(tmp_path: Path) -> None:
+    store_validation(tmp_path / "validation.json", measurement(mode="twin-hint"))
+    assert find_validation(tmp_path, {"card": "1"}) is None
+
+
+def test_a_newer_measurement_replaces_the_older_and_leaves_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "validation.json"
+    for one in (
+        measurement(traces=1, robustness={"passed": True}),
+        measurement(mode="hint-blind"),
+        measurement(traces=2),
+    ):
+        store_validation(path, one)
+    found = json.loads(path.read_text())["measurements"]
+    assert [(m["mode"], m.get("traces")) for m in found] == [("hint-blind", None), ("hints", 2)]
+    assert found[1]["robustness"] == {"passed": True}
+    store_validation(path, measurement(gold="other"))  # attacks on other traces say nothing of these
+    assert "robustness" not in json.loads(path.read_text())["measurements"][-1]
+
+
+def test_probabilities_are_set_against_gold() -> None:
+    reply = Reply("ok", "Step 1: A.\nStep 2: B.\nAnswer: C.")
+    assert len(segment(reply).steps) == 2
+    gold = (("safe", "unsafe"), (None, "effective"))
+    trace = Trace("t", "i", "written", "x", reply, *gold, *(None,) * 4, ("a",))
+    steps = (
+        StepLabel(1, "safe", "effective", p_unsafe=0.25, p_effective=0.5),
+        StepLabel(2, "unsafe", "effective", p_unsafe=0.75),
+    )
+    found = compare_with_gold([trace], [Verdict("ok", steps, AnswerLabel("safe", "neutral"))], {"i": "p"})
+    assert found["reliability"]["step_unsafe"]["brier"] == 0.0625
+    assert found["reliability"]["step_effective"] is None, "no step has both gold and a probability"
+
+
+@pytest.mark.parametrize("path", BUNDLED, ids=lambda path: path.parent.name)
+def test_bundled_measurements_are_of_todays_judges_and_gold(path: Path) -> None:
+    gold = hashlib.sha256((ROOT / "tasks/rsbench/gold.jsonl").read_bytes()).hexdigest()
+    card, _ = load_judge(path.parent.name)
+    measurements = json.loads(path.read_text())["measurements"]
+    assert measurements and {m["gold"] for m in measurements} == {gold}
+    assert {m["judge"] for m in measurements} == {card.name}
+    judge = build(JudgeChoice(path.parent.name, None), [], lambda _: pytest.fail("no model"), lambda _: None)  # type: ignore[arg-type,return-value]
+    current = {digest(judge_identity(judge, hints)) for hints in (True, False)}
+    assert {m["identity"] for m in measurements} <= current, "run `rsbench validate` again"
+
+
+def test_the_page_shows_what_was_measured() -> None:
+    sys.path.insert(0, str(ROOT / "tools"))
+    import judge_table
+
+    assert judge_table.main(["--check"]) == 0, "run `python tools/judge_table.py`"

@@ -1,0 +1,1 @@
+"""SSUI-open: authored ideas, and the composer that turns them into twin pairs."""
