@@ -4,7 +4,7 @@ No reference paths and no judge's words: a public page shows what a model did, a
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ from rsbench.images import small_picture
 from rsbench.pages import HIDDEN
 from rsbench.records import digest
 from rsbench.report_items import Sample, item_entry, refusals, reply_entry
+from rsbench.row_labels import read_labels
 from rsbench.row_texts import read_texts
+from rsbench.rows import ROW, Row
 from rsbench.store import write_whole
 from rsbench.types import Item, Outcome, Reply, UserError, Verdict
 
@@ -25,31 +27,44 @@ SIDE = 360  # longest side of a picture
 _ENDINGS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/gif": "gif"}
 
 
-@dataclass
-class Shown:
-    """Queries and pictures of the tasks met so far; pictures are written once for all pages."""
+@dataclass(frozen=True)
+class Items:
+    """One task's items as rows ran them."""
+
+    task: str
+    data: str
+    condition: str
+
+
+Shown = dict[Items, dict[str, dict[str, Any]]]  # → item id → what pages show of it
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Queries and pictures of tasks; pictures are written once for all pages."""
 
     folder: Path
-    known: dict[tuple[str, str], dict[str, dict[str, Any]]] = field(default_factory=dict)
 
-    def items(self, entry: Entry, ids: frozenset[str]) -> dict[str, dict[str, Any]]:
-        """What pages show of a row's items; nothing where the task is gone or is not what was run."""
-        task = entry.row.task
-        if (task.name, task.data) not in self.known:
-            self.known[task.name, task.data] = self._read(entry, ids)
-        return self.known[task.name, task.data]
+    def shown(self, rows: Sequence[Path]) -> Shown:
+        """What pages show of the items of these rows; nothing where a task is gone or is not what was run."""
+        found: Shown = {}
+        for path in rows:
+            known, labels = _peek(path)
+            if known is not None and known not in found:
+                found[known] = self._read(known, _ids(path.with_name(labels)))
+        return found
 
-    def _read(self, entry: Entry, ids: frozenset[str]) -> dict[str, dict[str, Any]]:
+    def _read(self, known: Items, ids: frozenset[str]) -> dict[str, dict[str, Any]]:
         try:
-            card, found = cards.load_task(entry.row.task.name)
+            card, found = cards.load_task(known.task)
             dataset = Dataset(card, found.folder, None)
             dataset.keep(ids)
             items = list(dataset)
         except UserError:
             return {}  # the page says that neither query nor picture is shown
-        if digest([item.hash for item in items]) != entry.row.task.data:
+        if digest([item.hash for item in items]) != known.data:
             return {}
-        condition = check_condition(entry.row.task.condition)
+        condition = check_condition(known.condition)
         return {item.id: self._item(show(item, condition, card.neutral_query).query, item) for item in items}
 
     def _item(self, query: str, item: Item) -> dict[str, Any]:
@@ -59,6 +74,27 @@ class Shown:
             names[image.path] = f"{image.sha256[:20]}.{_ENDINGS[picture.media_type]}"
             write_whole(self.folder / names[image.path], picture.data, sync=False)
         return item_entry(query, replace(item, reference=None, note=""), names)
+
+
+def items_of(row: Row) -> Items:
+    """Which items a row is about."""
+    return Items(row.task.name, row.task.data, row.task.condition)
+
+
+def _peek(path: Path) -> tuple[Items | None, str]:
+    """The same of a file nobody has checked yet, and the name of its labels; None if it is not even a row."""
+    try:
+        row = ROW.validate_json(path.read_bytes())
+    except ValueError:
+        return None, ""  # its check is yet to come, and says what is wrong
+    return items_of(row), f"{path.stem}.labels.jsonl"
+
+
+def _ids(labels: Path) -> frozenset[str]:
+    """The items of a file of labels."""
+    if not labels.is_file():
+        return frozenset()
+    return frozenset(outcome.item for outcome in read_labels(labels, labels.read_bytes()))
 
 
 def page_values(entry: Entry, outcomes: Sequence[Outcome], shown_items: int) -> dict[str, Any]:

@@ -4,14 +4,17 @@ No server, no network, nothing but relative links: it opens from a file and unde
 checked on the way, and a row that fails its check stops the build.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from rsbench import board_charts as charts
 from rsbench import board_files as files
-from rsbench.board_items import Shown, page_data, page_values
+from rsbench.board_items import Pictures, Shown, items_of, page_data, page_values
 from rsbench.board_pairs import pair_data
 from rsbench.board_rows import HEADLINE, Entry, entry_of
 from rsbench.board_tables import COLUMNS, TITLES, Table, tables, trained
@@ -25,6 +28,7 @@ from rsbench.shelves import builtin
 from rsbench.store import write_whole
 from rsbench.types import UserError
 
+MANY = 16  # rows, from which on they are checked by several processes
 INDEX = Page("board.html.jinja", ("page/page.css", "board.css"), ("board.js",))
 COMPARE = Page("compare.html.jinja", ("page/page.css", "board.css"), ("pairs.js", "compare.js"))
 ROW = Page(
@@ -43,9 +47,7 @@ class Built:
     tables: int
 
 
-def build(
-    rows: Path, out: Path, url: str | None, progress: Callable[[int, int], None] = lambda done, of: None
-) -> Built:
+def build(rows: Path, out: Path, url: str | None) -> Built:
     """Write the site to `out`. `url` is where it will be published: feeds need whole addresses.
 
     Raises:
@@ -55,11 +57,8 @@ def build(
         raise UserError(f"{rows}: no such folder; rows are made by `rsbench leaderboard add RUN`")
     if out.exists() and any(out.iterdir()) and not (out / "index.html").is_file():
         raise UserError(f"--out {out}: holds files that are no leaderboard; give an empty folder")
-    shown = Shown(out / "images")
-    paths, entries = rows_in(rows), []
-    for done, path in enumerate(paths, 1):
-        entries.append(_row(path, out, shown))
-        progress(done, len(paths))
+    paths = rows_in(rows)
+    entries = _all(paths, out, Pictures(out / "images").shown(paths))
     found = tables(entries)
     _write(out / "index.html", render_page(INDEX, _index(found, url), {}))
     _write(out / "compare.html", render_page(COMPARE, {"tables": found, "titles": TITLES}, pair_data(found)))
@@ -67,11 +66,20 @@ def build(
     return Built(out / "index.html", len(entries), len(found))
 
 
+def _all(paths: Sequence[Path], out: Path, shown: Shown) -> list[Entry]:
+    """Every row, checked and written; side by side where there are many, for each is a second's work."""
+    work = partial(_row, out=out, shown=shown)
+    if len(paths) < MANY:
+        return [work(path) for path in paths]
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        return list(pool.map(work, paths, chunksize=4))
+
+
 def _row(path: Path, out: Path, shown: Shown) -> Entry:
     """Check a row, write its page, and keep what the board needs of it."""
     row, outcomes = read_row(path)
     entry = entry_of(path, row, outcomes)
-    items = shown.items(entry, frozenset(outcome.item for outcome in outcomes))
+    items = shown.get(items_of(row), {})
     data = page_data(entry, outcomes, items)
     values = page_values(entry, outcomes, len(items))
     _write(out / "rows" / f"{row.name}.html", render_page(ROW, values, data or {}, "data: 'self'"))
