@@ -132,6 +132,7 @@ def page_values(entry: Entry, outcomes: Sequence[Outcome], shown_items: int) -> 
         "categories": report.categories(result),
         "breaks": report.breaks(result),
         "validation": report.validation(result),
+        "oracle": (row.judge.validation or {}).get("closed_world_oracle"),
         "same_family": row.judge.same_family,
         "statuses": report.statuses(result),
         "provenance": _provenance(entry),

@@ -284,3 +284,14 @@ def test_serve_shows_the_site_to_this_machine(tmp_path: Path) -> None:
     finally:
         process.send_signal(signal.SIGINT)
     assert finish(process).code == 0
+
+
+@pytest.mark.parametrize(
+    ("validation", "words"),
+    [(None, "UNVALIDATED"), ({"closed_world_oracle": "knows the scene"}, "knows the scene")],
+)
+def test_a_row_page_says_what_is_known_of_its_judge(tmp_path: Path, validation: object, words: str) -> None:
+    changes = {"judge.validation": validation, "task.closed_world": True}
+    write_row(tmp_path / "rows", "one", outcomes(0.5, 1, n_pairs=4), None, changes)
+    build(tmp_path / "rows", tmp_path / "site", None)
+    assert words in (tmp_path / "site/rows/one.html").read_text()
