@@ -1,7 +1,7 @@
 """Make the rows that the repository ships: runs of the embedded model, judged offline, exported as rows.
 
 `python tools/rows.py leaderboard/rows` (or `make rows`) runs `tiny` on RSBench-open with the judge `overlap`
-and replaces its rows; transcripts are open. Each command is printed as a user would type it. The rows are
+and on its own closed world with the oracle, and replaces the rows; transcripts are open. Each command is printed as a user would type it. The rows are
 real and say what they are: a model of the closed world, which knows nothing of RSBench-open's drawings.
 """
 
@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-RUNS = (("tiny", "rsbench", "overlap"),)
+RUNS = (("tiny", "rsbench", "overlap"), ("tiny", "rsbench-closed", "oracle"))
 
 
 def main() -> None:
