@@ -22,6 +22,10 @@ def export(
     benchmark_task: Annotated[
         str | None, typer.Option(help="hf: its task id there. Default: the task's name.")
     ] = None,
+    model_id: Annotated[
+        str | None, typer.Option(help="eee: DEVELOPER/MODEL. Default: from the run's model.")
+    ] = None,
+    organization: Annotated[str | None, typer.Option(help="eee: who publishes the record.")] = None,
 ) -> None:
     """Write a run as CSV, Parquet, a Hugging Face data set, Every Eval Ever records or an Inspect log."""
     from rsbench.export import export as write
@@ -30,6 +34,6 @@ def export(
     def warn(words: str) -> None:
         typer.echo(f"rsbench: {words}", err=True)
 
-    options = Options(images, benchmark, benchmark_task)
+    options = Options(images, benchmark, benchmark_task, model_id, organization)
     for path in write(run_folder, format_, out, judge, sealed, force, options, warn):
         typer.echo(f"made {path}")

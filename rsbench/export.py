@@ -5,7 +5,9 @@ what would overwrite something, or lie outside the output folder, is refused wit
 """
 
 import importlib
+import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rsbench.exports.source import Files, Options, Source, read_source
@@ -15,7 +17,17 @@ from rsbench.types import UserError
 FORMATS = {
     "csv": "rsbench.exports.flat:to_csv",
     "parquet": "rsbench.exports.flat:to_parquet",
+    "eee": "rsbench.exports.eee:to_eee",
 }
+# Which formats know an option.
+OWN = {
+    "images": ("hf",),
+    "benchmark": ("hf",),
+    "benchmark_task": ("hf",),
+    "model_id": ("eee",),
+    "organization": ("eee",),
+}
+HUB_ID = r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*"
 Format = Callable[[Source, Options], Files]
 
 
@@ -36,11 +48,10 @@ def export(
     """
     if format_ not in FORMATS:
         raise UserError(f"--format {format_!r} is unknown. Formats: {', '.join(FORMATS)}")
-    if format_ != "hf" and options != Options():
-        raise UserError(f"--images, --benchmark and --benchmark-task are for --format hf, not {format_}")
+    check_options(format_, options)
     module, _, name = FORMATS[format_].partition(":")
     made: Format = getattr(importlib.import_module(module), name)
-    files = made(read_source(run, judge, sealed, warn), options)
+    files = made(read_source(run, judge, sealed, datetime.now(UTC), warn), options)
     folder = out or run / f"export-{format_}"
     paths = {_inside(folder, name): content for name, content in files.items()}
     taken = [path for path in paths if path.exists() or path.is_symlink()]
@@ -49,6 +60,20 @@ def export(
     for path, content in paths.items():
         write_whole(path, content, sync=False)
     return list(paths)
+
+
+def check_options(format_: str, options: Options) -> None:
+    """Whether what was asked for is the format's own.
+
+    Raises:
+        UserError: an option of another format, or a value that is no DEVELOPER/MODEL.
+    """
+    for name, value in vars(options).items():
+        shown = f"--{name.replace('_', '-')}"
+        if value and format_ not in OWN[name]:
+            raise UserError(f"{shown} is for --format {' or '.join(OWN[name])}, not {format_}")
+        if name in ("model_id", "benchmark") and value and not re.fullmatch(HUB_ID, value):
+            raise UserError(f"{shown} {value!r}: not of the form OWNER/NAME (letters, digits, . _ -)")
 
 
 def _inside(folder: Path, name: str) -> Path:

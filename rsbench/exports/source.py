@@ -6,6 +6,7 @@ are the same in all of them.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ class Source:
     samples: tuple[Planned, ...]
     items: dict[str, tuple[str, Item]]
     sealed: bool
+    made_at: datetime
 
     @property
     def judge(self) -> str:
@@ -55,12 +57,16 @@ class Options:
     images: bool = False
     benchmark: str | None = None  # id of the benchmark's data set on the Hugging Face hub
     benchmark_task: str | None = None
+    model_id: str | None = None  # DEVELOPER/MODEL, where others look for it
+    organization: str | None = None  # who publishes
 
 
 Files = dict[str, bytes]  # name below the output folder → content
 
 
-def read_source(path: Path, judge: str | None, sealed: bool, warn: Callable[[str], None]) -> Source:
+def read_source(
+    path: Path, judge: str | None, sealed: bool, made_at: datetime, warn: Callable[[str], None]
+) -> Source:
     """Read a run.
 
     Raises:
@@ -79,7 +85,7 @@ def read_source(path: Path, judge: str | None, sealed: bool, warn: Callable[[str
         items = task_items(folder)
     except UserError as error:
         warn(f"the export goes without queries: {error}")
-    return Source(path, manifest, result, planned, items, sealed)
+    return Source(path, manifest, result, planned, items, sealed, made_at)
 
 
 def check_publishable(source: Source) -> None:
