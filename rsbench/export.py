@@ -18,6 +18,7 @@ FORMATS = {
     "csv": "rsbench.exports.flat:to_csv",
     "parquet": "rsbench.exports.flat:to_parquet",
     "eee": "rsbench.exports.eee:to_eee",
+    "inspect": "rsbench.exports.inspect_log:to_inspect",
 }
 # Which formats know an option.
 OWN = {
