@@ -17,6 +17,7 @@ from rsbench.types import UserError
 FORMATS = {
     "csv": "rsbench.exports.flat:to_csv",
     "parquet": "rsbench.exports.flat:to_parquet",
+    "hf": "rsbench.exports.hub:to_hub",
     "eee": "rsbench.exports.eee:to_eee",
     "inspect": "rsbench.exports.inspect_log:to_inspect",
 }

@@ -60,6 +60,7 @@ def parquet_bytes(table: Table) -> bytes:
         "float": pa.float64(),
         "bool": pa.bool_(),
         "ints": pa.list_(pa.int64()),
+        "texts": pa.list_(pa.string()),
     }
     schema = pa.schema([(name, types[kind]) for name, kind in table.columns.items()])
     sink = io.BytesIO()

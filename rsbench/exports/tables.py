@@ -15,7 +15,7 @@ from rsbench.readings import ESTIMANDS, Reading, first_unsafe, read
 from rsbench.steps import segment
 from rsbench.types import AnswerLabel, Reply, Steps
 
-Kind = Literal["text", "int", "float", "bool", "ints"]
+Kind = Literal["text", "int", "float", "bool", "ints", "texts"]
 Row = dict[str, Any]
 SAMPLE_SPECS = tuple(s for s in METRICS.values() if not (s.paired or s.worst or s.ratio))
 _WORDS = ("finish_reason", "query", "reply", "reasoning", "answer", "answer_evidence", "error")
