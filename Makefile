@@ -7,6 +7,7 @@ PYTHON ?= python3
 VENV ?= .venv
 TORCH_INDEX ?=
 BIN := $(VENV)/bin
+SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test test-slow test-browser lint scenes readme clean
@@ -15,10 +16,10 @@ demo: $(VENV)/.demo
 	$(BIN)/rsbench run --subset demo
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -m "not slow and not gpu and not browser"
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow and not gpu and not browser"
 
 test-slow: $(VENV)/.test
-	$(BIN)/python -m pytest -m "slow"
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "slow"
 
 test-browser: $(VENV)/.test
 	$(BIN)/python -m pytest -m "browser" tests/browser
@@ -43,7 +44,7 @@ $(VENV)/.demo: pyproject.toml $(VENV)/.torch
 	@touch $@
 
 $(VENV)/.test: pyproject.toml $(VENV)/.torch
-	$(PIP) --editable '.[openai,anthropic,train,dev]'
+	$(PIP) --editable '.[openai,anthropic,constrained,train,dev]'
 	@touch $@
 
 readme: $(VENV)/.test

@@ -15,8 +15,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 from tiny.lexicon import lexicon
 from tiny.world import load
 
-from rsbench.cards import load_judge, load_task
+from rsbench.cards import load_task
 from rsbench.data import Dataset
+from rsbench.judge_cards import load_judge
 from rsbench.judges.base import Case
 from rsbench.judges.lexicon import Reader, read_lexicon
 from rsbench.judges.oracle import OracleJudge
