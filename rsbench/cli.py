@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from rsbench import __version__
+from rsbench.cli_export import export
 from rsbench.cli_import import import_
 from rsbench.cli_label import app as label
 from rsbench.cli_leaderboard import app as leaderboard
@@ -111,6 +112,7 @@ app.command("list")(list_)
 app.command()(check)
 app.command()(new)
 app.command("import")(import_)
+app.command()(export)
 app.add_typer(ssui, name="ssui")
 app.command()(train)
 app.add_typer(label, name="label")

@@ -190,7 +190,7 @@ def make_row(folder: RunFolder, judge: str | None, out: Path, claims: Claims = C
             "same_family": used["same_family"],
             "validation": used["validation"],
         },
-        "training": claims.training and claims.training.model_dump(),
+        "training": claims.training.model_dump() if claims.training else manifest.get("training"),
         "labels": {
             "file": f"{stem}.labels.jsonl",
             "sha256": hashlib.sha256(labels).hexdigest(),

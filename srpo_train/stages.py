@@ -15,7 +15,7 @@ from rsbench.models.cards import provider_of
 from rsbench.settings import Settings
 from rsbench.shelves import Found
 from rsbench.show import run_and_show
-from rsbench.store import RunFolder
+from rsbench.store import MANIFEST, RunFolder
 from rsbench.terminal import Watch
 from rsbench.types import UserError
 from srpo_train.job import Job, rank
@@ -85,6 +85,15 @@ def _run_judge(job: Job, task: str) -> str:
     return wanted
 
 
+def _note(place: Path, job: Job) -> None:
+    """Write into the run's manifest what its model was trained from, for the row."""
+    with RunFolder(place).locked() as folder:
+        manifest = folder.manifest()
+        seed = job.recipe.optimise.seed
+        manifest["training"] = {"recipe": job.recipe.name, "base": job.model, "seed": seed}
+        folder.write(MANIFEST, manifest)
+
+
 def _run(job: Job, run_judges: dict[str, str]) -> bool:
     if not is_finished(job.out / MODEL):
         raise UserError(f"{job.out / MODEL}: no trained model there; --stage optimise makes it")
@@ -107,5 +116,6 @@ def _run(job: Job, run_judges: dict[str, str]) -> bool:
         )
         place = job.out / "run" / Path(task).name
         complete &= run_and_show(settings, place)
+        _note(place, job)
         job.say(f"row: rsbench leaderboard add {place}")
     return complete

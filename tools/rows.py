@@ -1,8 +1,9 @@
 """Make the rows that the repository ships: runs of the embedded model, judged offline, exported as rows.
 
 `python tools/rows.py leaderboard/rows` (or `make rows`) runs `tiny` on RSBench-open with the judge `overlap`
-and on its own closed world with the oracle, and replaces the rows; transcripts are open. Each command is printed as a user would type it. The rows are
-real and say what they are: a model of the closed world, which knows nothing of RSBench-open's drawings.
+and on its own closed world with the oracle, and replaces the rows; transcripts are open. Each command is
+printed as a user would type it. The rows are real and say what they are: a model of the closed world, which
+knows nothing of RSBench-open's drawings.
 """
 
 import argparse

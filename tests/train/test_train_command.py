@@ -41,6 +41,8 @@ def test_from_recipe_to_scored_run(home: Path, tmp_path: Path) -> None:
     card = (out / "model" / "README.md").read_text()
     assert "CC0-1.0" in card and "Pair accuracy" in card and "| pair accuracy |" in card
     assert scores(out / "run" / "exam")["complete"]
+    noted = json.loads((out / "run" / "exam" / "manifest.json").read_text())["training"]
+    assert noted["recipe"] == "whole" and noted["seed"] == 0, "a row says what its model came from"
 
     # The same command finds everything done: no branch, no step, no reply is made again.
     weights = (out / "model" / "adapter_model.safetensors").stat().st_mtime_ns

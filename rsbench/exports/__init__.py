@@ -1,0 +1,1 @@
+"""A run in the formats of other tools: one module a format, all fed by the same two tables."""

@@ -1,0 +1,111 @@
+"""What every export is made of: one run, read once with one judge's labels, and what may be said of it.
+
+A format never reads the run folder itself, so that sealing, missing labels and the checks before publishing
+are the same in all of them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rsbench import score
+from rsbench.conditions import WITHHELD
+from rsbench.report_items import Sample, samples, task_items
+from rsbench.rows import check_whole
+from rsbench.store import RunFolder
+from rsbench.types import Item, UserError
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One planned sample with the keys that name it."""
+
+    sample: Sample
+    reply_key: str
+    item_hash: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """A run as exports see it. `items`: query as the model saw it, and the item; empty without the task."""
+
+    path: Path
+    manifest: dict[str, Any]
+    result: dict[str, Any]
+    samples: tuple[Planned, ...]
+    items: dict[str, tuple[str, Item]]
+    sealed: bool
+    made_at: datetime
+
+    @property
+    def judge(self) -> str:
+        """Whose labels these are."""
+        return str(self.result["meta"]["judge"]["name"])
+
+    @property
+    def withheld(self) -> bool:
+        """Whether image or query was: then what presupposes both is blank, as in the scores."""
+        return self.result["meta"]["condition"] in WITHHELD
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a format may be told."""
+
+    images: bool = False
+    benchmark: str | None = None  # id of the benchmark's data set on the Hugging Face hub
+    benchmark_task: str | None = None
+    model_id: str | None = None  # DEVELOPER/MODEL, where others look for it
+    organization: str | None = None  # who publishes
+
+
+Files = dict[str, bytes]  # name below the output folder → content
+
+
+def read_source(
+    path: Path, judge: str | None, sealed: bool, made_at: datetime, warn: Callable[[str], None]
+) -> Source:
+    """Read a run.
+
+    Raises:
+        UserError: no run, no such judge, or damaged records.
+    """
+    folder = RunFolder(path)
+    manifest = folder.manifest()
+    result = score.compute(folder, judge)
+    found = samples(folder, result["meta"]["judge"]["name"])
+    planned = tuple(
+        Planned(sample, row["key"], row["item_hash"])
+        for row, sample in zip(folder.plan(), found, strict=True)
+    )
+    items: dict[str, tuple[str, Item]] = {}
+    try:
+        items = task_items(folder)
+    except UserError as error:
+        warn(f"the export goes without queries: {error}")
+    return Source(path, manifest, result, planned, items, sealed, made_at)
+
+
+def check_publishable(source: Source) -> None:
+    """Whether the numbers may go where they stand beside other models': the rules of leaderboard rows.
+
+    Raises:
+        UserError: scripted, incomplete, of a training split, or of half items.
+    """
+    task = source.manifest["identity"]["task"]
+    where = str(source.path)
+    if task.get("trains"):
+        raise UserError(f"{where}: split {task['split']!r} is for training; its numbers are not published")
+    if source.result["meta"]["mock"]:
+        raise UserError(f"{where}: scripted model or judge (mock); that is no measurement to publish")
+    if not source.result["complete"]:
+        lost = f"{source.result['mendable_share']:.1%} of its samples ended as error, unparsed or missing"
+        raise UserError(f"{where}: the run is incomplete ({lost}); resume it first")
+    check_whole(where, source.manifest["identity"]["condition"])
+
+
+def clean(text: str) -> str:
+    """A model's text as UTF-8 can hold it: half a surrogate pair becomes its backslash form."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
