@@ -44,7 +44,7 @@ $(VENV)/.demo: pyproject.toml $(VENV)/.torch
 	@touch $@
 
 $(VENV)/.test: pyproject.toml $(VENV)/.torch
-	$(PIP) --editable '.[openai,anthropic,constrained,train,dev]'
+	$(PIP) --editable '.[openai,anthropic,constrained,reward,train,dev]'
 	@touch $@
 
 readme: $(VENV)/.test
