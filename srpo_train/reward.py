@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsbench.judges.embedding import Embedder
-from rsbench.judges.reward_features import HEADS, features
+from rsbench.judges.reward_features import HEADS, features, texts_of
 from rsbench.types import UserError
 from srpo_train.job import Job
 from srpo_train.reward_examples import Example, examples
@@ -39,7 +39,7 @@ def optimise(job: Job) -> None:
     if len(ideas) < recipe.folds:
         raise UserError(f"{job.found.path}: folds: {recipe.folds}, but the items have {len(ideas)} ideas")
     job.say(f"{len(rows)} examples of {len(ideas)} ideas; embedding")
-    embed([words for row in rows for words in _texts(row)])
+    embed([words for row in rows for words in texts_of(row.context, [row.text])])
     inputs = np.stack([features(embed, row.text, row.context, row.is_answer) for row in rows]).astype(float)
     labels = np.array([row.labels for row in rows], dtype=float)
     if not ((labels.sum(0) > 0) & (labels.sum(0) < len(labels))).all():
@@ -55,12 +55,6 @@ def optimise(job: Job) -> None:
     thresholds = _thresholds(chances[steps], labels[steps], recipe.unclear)
     heads = {"weights": weights, "bias": bias, "scale": scale, "shift": shift}
     _write(job, recipe, heads, thresholds, report)
-
-
-def _texts(row: Example) -> list[str]:
-    context = row.context
-    words = [row.text, context.request, context.captions, context.note, *context.reference]
-    return [text for text in words if text.strip()]
 
 
 def _folds(rows: list[Example], ideas: list[str], recipe: RewardRecipe) -> NDArray[np.int64]:

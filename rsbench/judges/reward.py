@@ -13,7 +13,7 @@ import numpy as np
 from rsbench.judge_cards import RewardJudge as Card
 from rsbench.judges.base import Case
 from rsbench.judges.overlap import first_words, refusal_of
-from rsbench.judges.reward_features import HEADS, VERSION, Context, context_of, features
+from rsbench.judges.reward_features import HEADS, VERSION, Context, context_of, features, texts_of
 from rsbench.shelves import Found, inside
 from rsbench.types import AnswerLabel, JudgedEffectiveness, Safety, StepLabel, UserError, Verdict
 
@@ -52,6 +52,8 @@ class RewardJudge:
     async def judge(self, case: Case) -> Verdict:
         """Label every step and the answer."""
         context = context_of(case.item, case.hints)
+        # Together, which is twice as fast. Padding moves a probability in its seventh digit; four are kept.
+        self._embed(texts_of(context, (*case.step_texts, case.answer_text)))
         chances = [self._chances(text, context, is_answer=False) for text in case.step_texts]
         steps = [
             StepLabel(
@@ -87,7 +89,7 @@ class RewardJudge:
         raw = self._heads["weights"] @ row + self._heads["bias"]
         logits = raw * self._heads["scale"][mode] + self._heads["shift"][mode]
         found = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
-        return {head: round(float(value), 6) for head, value in zip(HEADS, found, strict=True)}
+        return {head: round(float(value), 4) for head, value in zip(HEADS, found, strict=True)}
 
     def _safety(self, chance: Chances) -> Safety:
         if chance["unsafe"] >= self._card.unsafe_from:

