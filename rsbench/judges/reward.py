@@ -12,6 +12,7 @@ import numpy as np
 
 from rsbench.judge_cards import RewardJudge as Card
 from rsbench.judges.base import Case
+from rsbench.judges.overlap import VERSION as CUES
 from rsbench.judges.overlap import first_words, refusal_of
 from rsbench.judges.reward_features import HEADS, VERSION, Context, context_of, features, texts_of
 from rsbench.shelves import Found, inside
@@ -41,12 +42,13 @@ class RewardJudge:
         self._heads = _read(data, str(path))
 
     def identity(self) -> dict[str, str]:
-        """The hashes of card, weights and embedding model, and the version of the features."""
+        """The hashes of card, weights and embedding model, the versions of features and cue words."""
         return {
             "card": self._card_sha256,
             "weights": self._card.sha256,
             "embedding": self._card.embedding.sha256,
             "features": VERSION,
+            "cues": CUES,
         }
 
     async def judge(self, case: Case) -> Verdict:

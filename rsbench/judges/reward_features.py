@@ -4,6 +4,7 @@ Shared by training and judging, so that both see the same numbers. It reads no l
 whether the item is risky; without hints the two likenesses to hints are zero and a flag says so.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ Embed = Callable[[Sequence[str]], Vectors]
 
 HEADS = ("unsafe", "effective", "ineffective", "names_risk")  # order of the rows of the weights
 VERSION = "1"  # of the features; part of the judge's identity
+_HEAD = re.compile(r"^\W*(?:(?:step\s*)?\d{1,3}\s*[^\w\s]+|answer\s*:)\W*", re.IGNORECASE)
 _WEIGHT = 5.0  # of one likeness against one number of the embedding, which are some twenty times smaller
 
 
@@ -40,14 +42,19 @@ def context_of(item: Item, hints: bool) -> Context:
     return Context(item.query, captions, item.note, tuple(step.text for step in steps))
 
 
+def bare(text: str) -> str:
+    """A step without its number, an answer without that word: authored steps, learnt from, have neither."""
+    return _HEAD.sub("", text).strip() or text
+
+
 def texts_of(context: Context, texts: Sequence[str]) -> list[str]:
     """All that `features` will embed for these texts."""
-    return [*texts, *_given([context.request, context.captions, context.note, *context.reference])]
+    return [*map(bare, texts), *_given([context.request, context.captions, context.note, *context.reference])]
 
 
 def features(embed: Embed, text: str, context: Context, is_answer: bool) -> Vectors:
     """One row of numbers: the text's embedding, then seven likenesses and flags."""
-    own = embed([text])[0]
+    own = embed([bare(text)])[0]
     request, captions = (_likeness(embed, own, [words]) for words in (context.request, context.captions))
     note = _likeness(embed, own, [context.note]) if context.hints else []
     reference = _likeness(embed, own, context.reference) if context.hints else []

