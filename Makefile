@@ -7,10 +7,12 @@ PYTHON ?= python3
 VENV ?= .venv
 TORCH_INDEX ?=
 BIN := $(VENV)/bin
+AXE_VERSION := 4.14.1
+AXE := build/axe/package/axe.min.js
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow test-browser lint scenes readme clean
+.PHONY: demo test test-slow test-browser lint scenes readme rows clean
 
 demo: $(VENV)/.demo
 	$(BIN)/rsbench run --subset demo
@@ -21,7 +23,7 @@ test: $(VENV)/.test
 test-slow: $(VENV)/.test
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "slow"
 
-test-browser: $(VENV)/.test
+test-browser: $(VENV)/.test $(AXE)
 	$(BIN)/python -m pytest -m "browser" tests/browser
 
 lint: $(VENV)/.test
@@ -46,6 +48,16 @@ $(VENV)/.demo: pyproject.toml $(VENV)/.torch
 $(VENV)/.test: pyproject.toml $(VENV)/.torch
 	$(PIP) --editable '.[openai,anthropic,constrained,reward,train,dev]'
 	@touch $@
+
+# The accessibility checker that browser tests inject; nothing of it is shipped.
+$(AXE):
+	mkdir -p build/axe
+	cd build/axe && npm pack --silent axe-core@$(AXE_VERSION) && tar xzmf axe-core-$(AXE_VERSION).tgz package/axe.min.js
+	rm -f build/axe/axe-core-$(AXE_VERSION).tgz
+
+# The leaderboard's own rows: the embedded model, measured with the offline judge.
+rows: $(VENV)/.demo
+	$(BIN)/python tools/rows.py leaderboard/rows
 
 readme: $(VENV)/.test
 	$(BIN)/python tools/readme.py

@@ -1,11 +1,13 @@
-"""`rsbench leaderboard …`: rows out of runs."""
+"""`rsbench leaderboard …`: rows out of runs, a site out of rows."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Make leaderboard rows out of runs.")
+ROWS = Path("leaderboard/rows")
+
+app = typer.Typer(no_args_is_help=True, help="Make rows out of runs, and a site out of rows.")
 
 
 @app.command()
@@ -14,14 +16,53 @@ def add(
     judge: Annotated[
         str | None, typer.Option(help="Whose labels count, if a run has several judges.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the rows.")] = Path("leaderboard/rows"),
+    out: Annotated[Path, typer.Option(help="Folder of the rows.")] = ROWS,
     sealed: Annotated[bool, typer.Option(help="Transcripts stay private; the row is self-reported.")] = False,
+    rejudged: Annotated[bool, typer.Option(help="For maintainers: you judged these replies anew.")] = False,
+    weights: Annotated[str | None, typer.Option(help="open, closed or unknown; else as can be told.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Of a trained model: its recipe.")] = None,
+    base: Annotated[
+        str | None, typer.Option(help="Of a trained model: its base, as its row names it.")
+    ] = None,
+    training_seed: Annotated[int, typer.Option(help="Of a trained model: the seed of its training.")] = 0,
 ) -> None:
-    """Write a row and its labels for each run; incomplete and scripted runs are refused."""
-    from rsbench.rows import check_row, make_row
+    """Write a row, its labels and its transcripts for each run; incomplete and scripted runs are refused."""
+    from rsbench.row_check import check_row
+    from rsbench.rows import claims_from, make_row
     from rsbench.store import RunFolder
 
+    claims = claims_from(sealed, rejudged, weights, recipe, base, training_seed)
     for path in run_folder:
-        made = make_row(RunFolder(path), judge, out, sealed)
+        made = make_row(RunFolder(path), judge, out, claims)
         check_row(made)
         typer.echo(f"made {made}")
+
+
+Rows = Annotated[Path, typer.Option("--rows", help="Folder of the rows.")]
+SiteUrl = Annotated[
+    str | None, typer.Option("--url", help="Where it will be published: writes RSS and JSON feeds.")
+]
+
+
+@app.command()
+def build(
+    rows: Rows = ROWS,
+    out: Annotated[Path, typer.Option(help="Folder of the site.")] = Path("leaderboard/site"),
+    url: SiteUrl = None,
+) -> None:
+    """Check every row and write the site: static files that open from anywhere."""
+    from rsbench.board_site import build as build_site
+
+    made = build_site(rows, out, url)
+    typer.echo(f"{made.rows} rows in {made.tables} tables: {made.index}")
+
+
+@app.command()
+def serve(
+    rows: Rows = ROWS,
+    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8000,
+) -> None:
+    """Build the site in a temporary folder and show it on this machine alone, until Ctrl-C."""
+    from rsbench.board_serve import serve_site
+
+    serve_site(rows, port, typer.echo)

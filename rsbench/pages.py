@@ -11,14 +11,17 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from rsbench import __version__
+from rsbench.shelves import builtin
 
-TEMPLATES = Path(__file__).parent / "templates"
+# The pages' own parts, and the leaderboard's, which lie on its shelf.
+PLACES = (Path(__file__).parent / "templates", builtin("leaderboard") / "templates")
 LONGEST = 300  # characters of a name that a page shows
 
 # Half a surrogate pair, controls, soft hyphen, direction marks, overrides and isolates, joiners that join
@@ -36,7 +39,7 @@ _HIDDEN = re.compile(HIDDEN)
 
 @dataclass(frozen=True)
 class Page:
-    """What a page is made of: files below `rsbench/templates`, or whole paths."""
+    """What a page is made of: files below one of `PLACES`."""
 
     template: str
     styles: tuple[str, ...]
@@ -64,10 +67,14 @@ def render_page(page: Page, values: Mapping[str, object], data: object, images: 
     )
 
 
+@cache
 def environment() -> Environment:
-    """Jinja2 with escaping on. The filter `shown` is for words that a stranger may have chosen."""
+    """Jinja2 with escaping on; one, so that a template is compiled once.
+
+    The filter `shown` is for words that a stranger may have chosen.
+    """
     env = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader(PLACES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -116,7 +123,8 @@ def clipped(text: str, most: int) -> str:
 
 
 def _assets(names: Sequence[str]) -> str:
-    return "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names)
+    found = [next(place / name for place in PLACES if (place / name).is_file()) for name in names]
+    return "\n".join(path.read_text(encoding="utf-8") for path in found)
 
 
 def _fingerprint(text: str) -> str:

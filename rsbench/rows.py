@@ -1,33 +1,35 @@
 """Leaderboard rows: a run, exported with the labels its numbers come from, so that anyone can recompute them.
 
-A row is two files: `NAME.json`, checked by the same model here, in CI and by the site, and
-`NAME.labels.jsonl`, one line a sample with labels and status, no text. Numbers in a row are never trusted:
-they are recomputed from the labels, and a row whose numbers differ is refused.
+A row is `NAME.json`; `NAME.labels.jsonl`, one line a sample with labels and status, no text; and, if its
+transcripts are open, `NAME.transcripts.jsonl`. Owns the shape and the making; `row_check` trusts none of it.
 """
 
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, TypeAdapter
 
 from rsbench.cards import Strict, validated
 from rsbench.conditions import WITHHELD
-from rsbench.metrics import score_outcomes
-from rsbench.official import official_numbers
 from rsbench.records import digest, read_reply
-from rsbench.row_labels import label_lines, read_labels
-from rsbench.score import SEED, compute, outcomes, pick_judge, slug
+from rsbench.row_labels import label_lines
+from rsbench.row_texts import as_text, text_lines
+from rsbench.score import compute, outcomes, pick_judge, slug
 from rsbench.steps import segment
 from rsbench.store import RunFolder
 from rsbench.types import FINAL_REPLY, ReasoningKind, UserError
 
 SHA256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Numbers = dict[str, Any]
+Standing = Literal["recomputed", "re-judged", "self-reported"]
+Weights = Literal["open", "closed", "unknown"]
+# Weights that the way to a model tells; a compatible server may serve anything.
+_WEIGHTS: dict[str, Weights] = {"hf": "open", "tiny": "open", "anthropic": "closed"}
 # What `score_outcomes` computes and a row repeats.
 RECOMPUTED = ("estimands", "categories", "breaks", "counts")
 
@@ -65,6 +67,7 @@ class Model(Strict):
     family: str | None
     identity: dict[str, str]
     parameters: Numbers
+    weights: Weights
     chain_visibility: Literal["full", "summary", "none"]
 
 
@@ -84,18 +87,27 @@ class Labels(Strict):
     samples: int
 
 
+class Replies(Strict):
+    """The transcripts: a file beside an open row; of a sealed one, the hash of the file that stays away."""
+
+    file: str | None
+    sha256: SHA256
+
+
 class Row(Strict):
     """One line of the leaderboard."""
 
     schema_: Literal[1] = Field(alias="schema")
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    standing: Literal["recomputed", "re-judged", "self-reported"]
+    made: str = Field(pattern=r"^\d{4}-\d\d-\d\d$")  # the day its run began
+    standing: Standing
     transcripts: Literal["open", "sealed"]
     model: Model
     task: Task
     judge: Judged
     training: Training | None
     labels: Labels
+    replies: Replies
     estimands: dict[Literal["system", "model"], Numbers]
     categories: Numbers
     breaks: Numbers
@@ -105,15 +117,42 @@ class Row(Strict):
     digest: SHA256
 
 
-_ROW: TypeAdapter[Row] = TypeAdapter(Row)
+ROW: TypeAdapter[Row] = TypeAdapter(Row)
 
 
 def json_schema() -> dict[str, Any]:
     """The row's JSON Schema, as committed in `leaderboard/row.schema.json`."""
-    return _ROW.json_schema(by_alias=True)
+    return ROW.json_schema(by_alias=True)
 
 
-def make_row(folder: RunFolder, judge: str | None, out: Path, sealed: bool = False) -> Path:
+@dataclass(frozen=True)
+class Claims:
+    """What a run's records can't say of its row: by choice of, or known to, who submits it."""
+
+    sealed: bool = False
+    rejudged: bool = False
+    weights: Weights | None = None  # None: as the provider tells
+    training: Training | None = None
+
+
+def claims_from(
+    sealed: bool, rejudged: bool, weights: str | None, recipe: str | None, base: str | None, seed: int
+) -> Claims:
+    """What was given on the command line.
+
+    Raises:
+        UserError: an unknown word, or half of a training.
+    """
+    found: Weights | None = next((word for word in get_args(Weights) if word == weights), None)
+    if weights is not None and found is None:
+        raise UserError(f"--weights {weights!r}: allowed are {', '.join(get_args(Weights))}")
+    if (recipe is None) != (base is None):
+        raise UserError("--recipe and --base go together: a trained model stands beside the one it came from")
+    training = Training(recipe=recipe, base=base, seed=seed) if recipe and base else None
+    return Claims(sealed, rejudged, found, training)
+
+
+def make_row(folder: RunFolder, judge: str | None, out: Path, claims: Claims = Claims()) -> Path:
     """Export a run as a row; returns the row's file.
 
     Raises:
@@ -132,47 +171,69 @@ def make_row(folder: RunFolder, judge: str | None, out: Path, sealed: bool = Fal
     identity, used = manifest["identity"], manifest["judges"][name]
     check_whole(str(folder.path), identity["condition"])
     stem = "-".join(slug(part) for part in _name_parts(identity, name))
-    labels = "".join(
-        json.dumps(line, ensure_ascii=False) + "\n" for line in label_lines(outcomes(folder, name))
-    )
-    task = identity["task"] | {
-        "data": identity["data"],
-        "prompt": identity["prompt"]["variant"],
-        "prompt_sha256": identity["prompt"]["sha256"],
-        "condition": identity["condition"],
-        "segmenter": identity["segmenter"],
-    }
+    labels = as_text(label_lines(outcomes(folder, name)))
+    texts = as_text(text_lines(folder))
+    files = {f"{stem}.labels.jsonl": labels}
+    if not claims.sealed:
+        files[f"{stem}.transcripts.jsonl"] = texts
     row: dict[str, Any] = {
         "schema": 1,
         "name": stem,
-        "standing": "self-reported" if sealed else "recomputed",
-        "transcripts": "sealed" if sealed else "open",
-        "model": {
-            "name": identity["model"]["name"],
-            "family": identity["family"],
-            "identity": {key: value for key, value in identity["model"].items() if key != "name"},
-            "parameters": identity["parameters"],
-            "chain_visibility": chain_visibility(folder),
-        },
-        "task": task,
+        "made": manifest["created"][:10],
+        "standing": standing(claims),
+        "transcripts": "sealed" if claims.sealed else "open",
+        "model": _model(folder, identity, claims),
+        "task": _task(identity),
         "judge": {
             "name": name,
             "identity": used["identity"],
             "same_family": used["same_family"],
             "validation": used["validation"],
         },
-        "training": None,
+        "training": claims.training and claims.training.model_dump(),
         "labels": {
             "file": f"{stem}.labels.jsonl",
-            "sha256": hashlib.sha256(labels.encode()).hexdigest(),
+            "sha256": hashlib.sha256(labels).hexdigest(),
             "samples": result["counts"]["planned"],
+        },
+        "replies": {
+            "file": None if claims.sealed else f"{stem}.transcripts.jsonl",
+            "sha256": hashlib.sha256(texts).hexdigest(),
         },
         **{key: result[key] for key in (*RECOMPUTED, "official") if key in result},
         "versions": {"rsbench": manifest["rsbench"]["version"], "commit": manifest["rsbench"]["commit"]},
     }
     row["digest"] = digest(row)
-    validated(_ROW, row, stem)
-    return _write(out, stem, row, labels)
+    validated(ROW, row, stem)
+    return _write(out, stem, row, files)
+
+
+def standing(claims: Claims) -> Standing:
+    """How far a stranger can vouch for the labels."""
+    return "re-judged" if claims.rejudged else "self-reported" if claims.sealed else "recomputed"
+
+
+def _model(folder: RunFolder, identity: dict[str, Any], claims: Claims) -> dict[str, Any]:
+    known = {key: value for key, value in identity["model"].items() if key != "name"}
+    return {
+        "name": identity["model"]["name"],
+        "family": identity["family"],
+        "identity": known,
+        "parameters": identity["parameters"],
+        "weights": claims.weights or _WEIGHTS.get(known.get("provider", ""), "unknown"),
+        "chain_visibility": chain_visibility(folder),
+    }
+
+
+def _task(identity: dict[str, Any]) -> dict[str, Any]:
+    task: dict[str, Any] = identity["task"] | {
+        "data": identity["data"],
+        "prompt": identity["prompt"]["variant"],
+        "prompt_sha256": identity["prompt"]["sha256"],
+        "condition": identity["condition"],
+        "segmenter": identity["segmenter"],
+    }
+    return task
 
 
 def check_whole(where: str, condition: str) -> None:
@@ -197,52 +258,16 @@ def _name_parts(identity: dict[str, Any], judge: str) -> Iterator[str]:
     yield judge
 
 
-def _write(out: Path, stem: str, row: dict[str, Any], labels: str) -> Path:
+def _write(out: Path, stem: str, row: dict[str, Any], files: dict[str, bytes]) -> Path:
     path = out / f"{stem}.json"
     text = json.dumps(row, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     if path.exists() and path.read_text(encoding="utf-8") != text:
         raise UserError(f"{path}: there is another row of this name; move it away first")
     out.mkdir(parents=True, exist_ok=True)
-    (out / f"{stem}.labels.jsonl").write_text(labels, encoding="utf-8")
+    for name, content in files.items():
+        (out / name).write_bytes(content)
     path.write_text(text, encoding="utf-8")
     return path
-
-
-def check_row(path: Path) -> Row:
-    """Check a row against its schema, its digest and its labels.
-
-    Raises:
-        UserError: what is wrong with it: bad shape, edited, labels missing, numbers that are not theirs.
-    """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not a row ({error})") from error
-    row = validated(_ROW, data, str(path))
-    if digest({key: value for key, value in data.items() if key != "digest"}) != row.digest:
-        raise UserError(f"{path}: edited after it was made (digest differs); make it anew from its run")
-    if row.name != path.stem or row.labels.file != f"{path.stem}.labels.jsonl":
-        raise UserError(f"{path}: the row is named {row.name!r}; its files must bear that name")
-    beside = path.with_name(row.labels.file)
-    if not beside.is_file():
-        raise UserError(f"{beside}: missing; a row ships the labels that its numbers come from")
-    content = beside.read_bytes()
-    if hashlib.sha256(content).hexdigest() != row.labels.sha256:
-        raise UserError(f"{beside}: not the labels this row was made with (sha256 differs)")
-    check_whole(str(path), row.task.condition)
-    counted = list(read_labels(beside, content))
-    recomputed = score_outcomes(counted, SEED)
-    if row.task.official:
-        recomputed["official"] = official_numbers(row.task.official, counted)
-    plain = json.loads(json.dumps(recomputed))
-    for key in (*RECOMPUTED, "official"):
-        if plain.get(key) != data.get(key):
-            raise UserError(f"{path}: {key} is not what its labels give; the row was not made by rsbench")
-    if not recomputed["complete"]:
-        raise UserError(f"{path}: the run behind this row is incomplete")
-    if row.model.identity.get("provider") == "mock" or re.fullmatch(r"mock(-.*)?", row.judge.name):
-        raise UserError(f"{path}: scripted model or judge (mock); that is no measurement and no row")
-    return row
 
 
 def chain_visibility(folder: RunFolder) -> Literal["full", "summary", "none"]:

@@ -19,7 +19,7 @@ from rsbench.judges.llm import read_rubrics
 from rsbench.judges.registry import check_panel
 from rsbench.model_check import check_model
 from rsbench.prompts import read_template, render
-from rsbench.rows import check_row
+from rsbench.row_check import check_row
 from rsbench.terminal import err, number, out, plain
 from rsbench.types import Item, UserError
 from rsbench.validation import MODES_OF_RUNS

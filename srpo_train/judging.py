@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from rsbench import cards
+from rsbench.budget import Caller, is_paid
 from rsbench.judges import registry as judges
 from rsbench.judges.base import Judge
 from rsbench.limits import Limiters, RetryPolicy
@@ -21,6 +22,13 @@ def judge_for(job: Job, key: str, judge: str | None, judge_model: str | None) ->
     Raises:
         UserError: none named for a real model, a bad card, or a judge that is the model itself.
     """
+    return _with_models(job, key, judge, judge_model)[0]
+
+
+def _with_models(
+    job: Job, key: str, judge: str | None, judge_model: str | None
+) -> tuple[Judge, dict[str, Model]]:
+    """The judge, and the models behind it by what names them."""
     card, _ = cards.load_task(job.recipe.tasks[0], list(job.shelves))
     if judge is None and card.judge is None:
         raise UserError(f"{job.found.path}: {key}: missing; task {card.name!r} suggests no judge either")
@@ -41,20 +49,25 @@ def judge_for(job: Job, key: str, judge: str | None, judge_model: str | None) ->
 
     built = judges.build(choice, list(job.shelves), make, engine.around)
     check_independent(job, made)
-    return built
+    return built, made
 
 
-def check_judge(job: Job, stages: tuple[str, ...]) -> None:
+def check_judge(job: Job, stages: tuple[str, ...]) -> bool:
     """Find out before anything is spent whether the judges that training needs can be had.
+
+    Returns:
+        Whether one of them costs money, as far as is known.
 
     Raises:
         UserError: as `judge_for`.
     """
-    recipe = job.recipe
+    recipe, made = job.recipe, {}
     if isinstance(recipe, BranchRecipe | PreferenceRecipe) and "explore" in stages:
-        judge_for(job, "explore.judge", recipe.explore.judge, recipe.explore.judge_model)
+        explore = recipe.explore
+        made = _with_models(job, "explore.judge", explore.judge, explore.judge_model)[1]
     if isinstance(recipe, GrpoRecipe) and "optimise" in stages:
-        judge_for(job, "judge", recipe.judge, recipe.judge_model)
+        made = _with_models(job, "judge", recipe.judge, recipe.judge_model)[1]
+    return is_paid({name: Caller.of(model, name) for name, model in made.items()})
 
 
 def check_independent(job: Job, made: Mapping[str, Model]) -> None:

@@ -16,6 +16,7 @@ from rsbench.settings import Settings
 from rsbench.shelves import Found
 from rsbench.show import run_and_show
 from rsbench.store import RunFolder
+from rsbench.terminal import Watch
 from rsbench.types import UserError
 from srpo_train.job import Job, rank
 from srpo_train.judging import check_judge
@@ -43,13 +44,16 @@ def train(
     if KINDS[card.kind].makes == "judge":  # type: ignore[attr-defined] # every kind of recipe has one
         return _make_judge(job, dry_run)
     job.items  # noqa: B018 - unreadable data is found here
-    check_judge(job, stages)
+    paid = check_judge(job, stages)
     run_judges = {task: _run_judge(job, task) for task in card.run.tasks} if "run" in stages else {}
     leak = job.check_leakage()
     if dry_run:
         job.say(named("srpo_train.estimate:text")(job, stages))
         return True
     job.say(f"leakage: {leak}")
+    if paid and rank() == 0:
+        with Watch(f"training {card.name}") as watch:
+            watch.confirm(named("srpo_train.estimate:text")(job, stages), job.yes)
     with RunFolder(job.out) as folder:
         if rank() == 0:  # one process holds the folder for all that a launcher started
             job.begin(folder.locked())

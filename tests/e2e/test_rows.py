@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from rsbench.records import digest
-from rsbench.rows import check_row, json_schema, make_row
+from rsbench.row_check import check_row
+from rsbench.rows import Claims, json_schema, make_row, rows_in
 from rsbench.store import RunFolder
 from rsbench.types import UserError
-from tests.cli import MODEL, main_, ok, remote, write_task
+from tests.cli import JUDGE, MODEL, main_, ok, remote, write_task
 from tests.servers import FakeOpenAI, Fault, Rule
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +36,7 @@ def test_a_row_is_made_and_checked_by_the_command_line(finished: Path, tmp_path:
 
 def test_labels_hold_no_text_of_the_model(finished: Path, tmp_path: Path) -> None:
     # Sealed rows exist so that harmful generations need not be spread; evidence quotes them.
-    row = make_row(RunFolder(finished), None, tmp_path, sealed=True)
+    row = make_row(RunFolder(finished), None, tmp_path, Claims(sealed=True))
     labels = (tmp_path / f"{row.stem}.labels.jsonl").read_text()
     assert "evidence" not in labels
     assert check_row(row).standing == "self-reported"
@@ -148,5 +149,68 @@ def test_the_committed_schema_is_the_models_own() -> None:
 
 
 def test_every_committed_row_is_sound() -> None:
-    for path in sorted((ROOT / "leaderboard" / "rows").glob("*.json")):
+    for path in rows_in(ROOT / "leaderboard" / "rows"):
         check_row(path)
+
+
+def test_open_transcripts_can_be_judged_again(finished: Path, tmp_path: Path) -> None:
+    ok("leaderboard", "add", finished, "--out", "rows", "--weights", "closed", cwd=tmp_path)
+    (path,) = rows_in(tmp_path / "rows")
+    row = check_row(path)
+    assert (row.standing, row.transcripts, row.model.weights) == ("recomputed", "open", "closed")
+    texts = path.with_name(f"{path.stem}.transcripts.jsonl")
+    with FakeOpenAI() as server:
+        again = (*remote(server.url, finished.parent / "task", "again")[3:], "--model-name", MODEL)
+        url = again.index("--base-url")
+        ok("import", texts, *again[:url], *again[url + 2 :], cwd=tmp_path)
+        assert all(seen.model == JUDGE for seen in server.requests), "the model's words were all there"
+    ok("leaderboard", "add", "again", "--rejudged", "--out", "again-rows", cwd=tmp_path)
+    (other,) = rows_in(tmp_path / "again-rows")
+    assert check_row(other).standing == "re-judged"
+    assert check_row(other).counts == row.counts
+
+
+def test_sealed_rows_commit_to_words_they_do_not_show(finished: Path, tmp_path: Path) -> None:
+    shown = make_row(RunFolder(finished), None, tmp_path / "open")
+    sealed = make_row(RunFolder(finished), None, tmp_path / "sealed", Claims(sealed=True))
+    assert not list(sealed.parent.glob("*.transcripts.jsonl"))
+    assert check_row(sealed).replies.sha256 == check_row(shown).replies.sha256
+    assert (
+        check_row(make_row(RunFolder(finished), None, tmp_path / "x", Claims(True, True))).standing
+        == "re-judged"
+    )
+
+
+def forged(path: Path, **changes: object) -> Path:
+    data = json.loads(path.read_text()) | changes
+    data["digest"] = digest({key: value for key, value in data.items() if key != "digest"})
+    path.write_text(json.dumps(data))
+    return path
+
+
+def test_a_sealed_row_cannot_call_itself_recomputed(finished: Path, tmp_path: Path) -> None:
+    path = forged(make_row(RunFolder(finished), None, tmp_path, Claims(sealed=True)), standing="recomputed")
+    with pytest.raises(UserError, match="does not go with sealed"):
+        check_row(path)
+
+
+def test_transcripts_must_be_those_that_were_judged(finished: Path, tmp_path: Path) -> None:
+    path = make_row(RunFolder(finished), None, tmp_path)
+    texts = path.with_name(f"{path.stem}.transcripts.jsonl")
+    whole = texts.read_bytes()
+    first, *rest = whole.splitlines(keepends=True)
+    swapped = json.loads(first) | {"text": "Step 1: One step alone.\nAnswer: Words."}
+    for content, message in (
+        (b"".join(rest), "labels and no words"),
+        (whole + first.replace(b'"sample": 0', b'"sample": 1'), "not in the row's labels"),
+        (json.dumps(swapped).encode() + b"\n" + b"".join(rest), "has 1 steps"),
+        (first.replace(b'"ok"', b'"truncated"') + b"".join(rest), "has status 'truncated'"),
+    ):
+        texts.write_bytes(content)
+        with pytest.raises(UserError, match="sha256"):
+            check_row(path)
+        known = json.loads(path.read_text())["replies"]
+        forged(path, replies=known | {"sha256": hashlib.sha256(content).hexdigest()})
+        with pytest.raises(UserError, match=message):
+            check_row(path)
+        forged(path, replies=known)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rsbench.rows import check_row, make_row
+from rsbench.row_check import check_row
+from rsbench.rows import make_row
 from rsbench.store import RunFolder
 from tests.cli import main_, ok, remote, scores, write_items, write_task
 from tests.servers import FakeOpenAI

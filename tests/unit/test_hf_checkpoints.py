@@ -40,7 +40,9 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A LoRA of random weights on the embedded model, saved as a training would."""
     peft = pytest.importorskip("peft")
     torch.manual_seed(0)
-    config = peft.LoraConfig(r=4, target_modules=["q_proj", "v_proj", "o_proj"], init_lora_weights=False)
+    # So strong that it is heard over what the model has learnt well.
+    targets = ["q_proj", "v_proj", "o_proj"]
+    config = peft.LoraConfig(r=4, lora_alpha=512, target_modules=targets, init_lora_weights=False)
     base = Checkpoint(str(TINY)).load("cpu").model
     folder = tmp_path_factory.mktemp("adapter")
     made = peft.get_peft_model(base, config)

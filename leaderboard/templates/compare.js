@@ -1,0 +1,70 @@
+"use strict";
+/* The page that compares: two choices, an address that holds them, a table. Names enter as text nodes only. */
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const choice = document.getElementById("choice"), result = document.getElementById("result");
+  const row = (name) => data.rows.find((r) => r.name === name);
+  const percent = (value) => (value === null ? "–" : `${(100 * value).toFixed(1)}%`);
+  const points = (value) => (value === null ? "–" : `${value < 0 ? "−" : "+"}${Math.abs(100 * value).toFixed(1)}`);
+  function el(name, attributes, ...children) {
+    const node = document.createElement(name);
+    for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+    node.append(...children);
+    return node;
+  }
+  function verdict(found) {
+    if (found.holm === null) return ["–", ""];
+    if (found.holm >= 0.05) return ["not told apart", ""];
+    const better = (found.difference > 0) === (found.metric.direction === "higher");
+    return better ? ["b is better", "good"] : ["a is better", "bad"];
+  }
+  function line(found) {
+    const [words, kind] = verdict(found);
+    return el("tr", {},
+      el("th", { scope: "row", title: `${found.metric.sentence} ${found.metric.formula}` }, `${found.metric.name} ${found.metric.direction === "higher" ? "↑" : "↓"}`),
+      ...[percent(found.a), percent(found.b)].map((text) => el("td", { class: "n" }, text)),
+      el("td", { class: "n value", "data-exact": String(found.difference) }, points(found.difference)),
+      el("td", { class: "n" }, found.low === null ? "–" : `${points(found.low)} to ${points(found.high)}`),
+      el("td", { class: "n", "data-p": String(found.p) }, found.holm === null ? "–" : found.holm < 0.001 ? "< 0.001" : found.holm.toFixed(3)),
+      el("td", { class: "n" }, String(found.n)), el("td", {}, words ? el("span", { class: `badge ${kind}` }, words) : ""));
+  }
+  function differs(a, b) {
+    const [one, other] = [a, b].map((r) => data.tables.find((t) => t.id === r.table).alike);
+    return Object.keys(one).filter((name) => one[name] !== other[name]).map((name) => el("li", {}, `${name}: ${one[name]} and ${other[name]}`));
+  }
+  function draw() {
+    const a = row(choice.elements.a.value), b = row(choice.elements.b.value);
+    if (!a || !b) { result.replaceChildren(el("p", { class: "muted" }, "There are no rows to compare.")); return; }
+    history.replaceState(null, "", `#a=${encodeURIComponent(a.name)}&b=${encodeURIComponent(b.name)}`);
+    if (a === b) { result.replaceChildren(el("p", { class: "muted" }, "Choose two different rows.")); return; }
+    if (a.table !== b.table) {
+      const reasons = differs(a, b);
+      result.replaceChildren(el("p", { class: "note bad" }, "These rows were not measured alike, so their difference says nothing about the models."),
+        el("ul", {}, ...(reasons.length ? reasons : [el("li", {}, "one of them belongs to another section of the board")])));
+      return;
+    }
+    const found = pairs.compare(data, a, b);
+    if (!found.length) { result.replaceChildren(el("p", { class: "note" }, "There are too many rows to carry their items in this page. Use rsbench compare.")); return; }
+    const heads = ["number", a.model, b.model, "difference (points)", "95 % interval", "p (Holm)", "n", ""];
+    const notes = [a, b].filter((r) => r.standing === "self-reported").map((r) => el("p", { class: "note" }, `${r.name} is self-reported: nobody else can judge its replies.`));
+    result.replaceChildren(...notes, el("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Differences" }, el("table", { class: "pairs" },
+      el("thead", {}, el("tr", {}, ...heads.map((text, n) => (text ? el("th", { scope: "col", class: n && n < 7 ? "n" : "" }, text) : el("td", {}))))),
+      el("tbody", {}, ...found.map(line)))));
+  }
+  function follow() {
+    const wanted = new URLSearchParams(location.hash.slice(1));
+    for (const side of ["a", "b"]) if (row(wanted.get(side))) choice.elements[side].value = wanted.get(side);
+    draw();
+  }
+  choice.addEventListener("submit", (event) => event.preventDefault());
+  choice.addEventListener("change", draw);
+  document.getElementById("swap").addEventListener("click", () => {
+    const { a, b } = choice.elements;
+    [a.value, b.value] = [b.value, a.value];
+    draw();
+  });
+  addEventListener("hashchange", follow);
+  const first = data.rows.length > 1 ? data.rows[1].name : "";
+  if (first) choice.elements.b.value = first;
+  follow();
+})();

@@ -1,0 +1,85 @@
+"use strict";
+/* Two rows, paired by item: the arithmetic of `rsbench compare`, in the page.
+
+   Differences are exact. Intervals and p values are drawn, with a seeded generator that is not NumPy's: they agree with the
+   command's within what drawing leaves open. */
+const pairs = (() => {
+  const DRAWS = 2000, FLIPS = 10000, EXACT = 12;
+  function generator(seed) { // mulberry32
+    let state = seed >>> 0;
+    return () => {
+      state = (state + 0x6d2b79f5) >>> 0;
+      let t = state;
+      t = Math.imul(t ^ (t >>> 15), t | 1);
+      t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+      return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+    };
+  }
+  function numbers(packed) {
+    return typeof packed === "string" ? [...packed].map((c) => (c === "-" ? null : Number(c))) : packed;
+  }
+  function interval(sums, counts) { // whole pairs are resampled; percentiles of the ratio
+    const ratios = sums.map((sum, n) => sum / counts[n]);
+    if (sums.length < 2 || Math.max(...ratios) - Math.min(...ratios) < 1e-12) return [null, null];
+    const random = generator(1), drawn = new Float64Array(DRAWS);
+    for (let draw = 0; draw < DRAWS; draw += 1) {
+      let top = 0, bottom = 0;
+      for (let n = 0; n < sums.length; n += 1) { const at = Math.floor(random() * sums.length); top += sums[at]; bottom += counts[at]; }
+      drawn[draw] = top / bottom;
+    }
+    drawn.sort();
+    const quantile = (q) => { const at = q * (DRAWS - 1), low = Math.floor(at); return drawn[low] + (at - low) * (drawn[Math.min(low + 1, DRAWS - 1)] - drawn[low]); };
+    return [quantile(0.025), quantile(0.975)];
+  }
+  function signFlip(all) {
+    const sums = all.filter((sum) => Math.abs(sum) > 1e-12);
+    if (!sums.length) return 1;
+    const size = sums.reduce((total, sum) => total + Math.abs(sum), 0);
+    const seen = Math.abs(sums.reduce((total, sum) => total + sum, 0)) - 1e-9 * size;
+    let extreme = 0;
+    if (sums.length <= EXACT) {
+      const patterns = 2 ** sums.length;
+      for (let mask = 0; mask < patterns; mask += 1) {
+        let total = 0;
+        sums.forEach((sum, n) => { total += mask & (1 << n) ? sum : -sum; });
+        if (Math.abs(total) >= seen) extreme += 1;
+      }
+      return extreme / patterns;
+    }
+    const random = generator(2);
+    for (let draw = 0; draw < FLIPS; draw += 1) {
+      let total = 0;
+      for (const sum of sums) total += random() < 0.5 ? sum : -sum;
+      if (Math.abs(total) >= seen) extreme += 1;
+    }
+    return (1 + extreme) / (1 + FLIPS);
+  }
+  function holm(found) {
+    const ranked = found.filter((row) => row.p !== null).sort((x, y) => x.p - y.p);
+    let running = 0;
+    ranked.forEach((row, rank) => { running = Math.max(running, Math.min(1, row.p * (ranked.length - rank))); row.holm = running; });
+  }
+  function difference(metric, one, other, clusters) {
+    const sums = new Map(), counts = new Map();
+    let n = 0, a = 0, b = 0;
+    one.forEach((value, unit) => {
+      if (value === null || other[unit] === null) return;
+      const pair = clusters[unit];
+      n += 1; a += value; b += other[unit];
+      sums.set(pair, (sums.get(pair) || 0) + other[unit] - value);
+      counts.set(pair, (counts.get(pair) || 0) + 1);
+    });
+    if (!n) return { metric, n, a: null, b: null, difference: null, low: null, high: null, p: null, holm: null };
+    const keys = [...sums.keys()].sort((x, y) => x - y);
+    const [low, high] = interval(keys.map((key) => sums.get(key)), keys.map((key) => counts.get(key)));
+    return { metric, n, a: a / n, b: b / n, difference: (b - a) / n, low, high, p: signFlip(keys.map((key) => sums.get(key))), holm: null };
+  }
+  function compare(data, a, b) {
+    const table = data.tables.find((t) => t.id === a.table);
+    const found = data.metrics.filter((metric) => metric.key in a.values).map((metric) => difference(
+      metric, numbers(a.values[metric.key]), numbers(b.values[metric.key]), table.units[metric.key]));
+    holm(found);
+    return found;
+  }
+  return { compare };
+})();

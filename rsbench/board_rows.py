@@ -1,0 +1,116 @@
+"""What the leaderboard keeps of a row while it compares rows: its numbers, and a value an item and metric.
+
+Outcomes are read, checked and let go one row at a time: 500 rows of 10,000 items would not fit.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rsbench.metrics import METRICS, item_units
+from rsbench.readings import read_items
+from rsbench.records import digest
+from rsbench.rows import Row
+from rsbench.types import Outcome
+
+HEADLINE = "safe_effective_path"
+# Compared pair by pair on the site, in this order.
+PAIRED = (
+    HEADLINE,
+    "path_safe",
+    "path_effective",
+    "safe_effective_answer",
+    "twin_accuracy",
+    "over_refusal",
+    "step_safe",
+)
+FEWEST = 5  # labelled steps at a position, below which the curve says nothing
+SECTIONS = ("open", "variants", "unvalidated", "closed")
+
+
+@dataclass(frozen=True)
+class Units:
+    """One metric's value by item (or pair), and each one's twin pair; None is missing."""
+
+    values: dict[str, float | None]
+    clusters: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row on the board."""
+
+    path: Path
+    row: Row
+    units: dict[str, Units]
+    curve: tuple[tuple[int, float, int], ...]  # position, share of safe steps, labelled steps there
+
+    @property
+    def system(self) -> dict[str, Any]:
+        """The numbers that users of the deployed system meet."""
+        return self.row.estimands["system"]
+
+    @property
+    def value(self) -> float | None:
+        """The headline."""
+        value: float | None = self.system[HEADLINE]["value"]
+        return value
+
+    @property
+    def ranked(self) -> bool:
+        """Whether it enters tied groups: anyone, or a maintainer, can vouch for its labels."""
+        return self.row.standing != "self-reported" and self.value is not None
+
+
+def entry_of(path: Path, row: Row, outcomes: Sequence[Outcome]) -> Entry:
+    """What the board keeps of a row."""
+    items = read_items(outcomes, "system")
+    units = {}
+    for key in PAIRED:
+        found = item_units(items, METRICS[key])
+        units[key] = Units({u.id: u.value for u in found}, {u.id: u.cluster for u in found})
+    return Entry(path, row, units, tuple(_curve(outcomes)))
+
+
+def _curve(outcomes: Iterable[Outcome]) -> list[tuple[int, float, int]]:
+    """Share of safe among safe and unsafe steps, by position."""
+    seen: dict[int, list[int]] = {}
+    for outcome in outcomes:
+        for step in outcome.steps:
+            if step.safety != "unclear":
+                seen.setdefault(step.index, []).append(step.safety == "safe")
+    return [
+        (at, sum(labels) / len(labels), len(labels))
+        for at, labels in sorted(seen.items())
+        if len(labels) >= FEWEST
+    ]
+
+
+def section(row: Row) -> str:
+    """The part of the board a row belongs to; the first is the open world, by judges that were validated.
+
+    The embedded model, and what was trained from it, knows nothing but drawings made for it.
+    """
+    tiny = row.model.family == "tiny" or (row.training is not None and row.training.base == "tiny")
+    if tiny or row.task.closed_world:
+        return "closed"
+    if row.judge.validation is None:
+        return "unvalidated"
+    return "open" if (row.task.prompt, row.task.condition) == ("default", "both") else "variants"
+
+
+def alike(row: Row) -> dict[str, str]:
+    """What must be the same for two rows to be compared, in words."""
+    task = row.task
+    return {
+        "task": f"{task.name} {task.version}" + (f", split {task.split}" if task.split else ""),
+        "task card": task.sha256[:12],
+        "data": task.data[:12],
+        "prompt": f"{task.prompt} ({task.prompt_sha256[:12]})",
+        "condition": task.condition,
+        "segmenter": task.segmenter,
+        "judge": f"{row.judge.name} ({digest(row.judge.identity)[:12]})",
+        "hints": row.judge.identity.get("hints", "yes"),
+        "chain": "summary" if row.model.chain_visibility == "summary" else "full",
+    }

@@ -1,0 +1,149 @@
+"""From a folder of rows to a static site: pages, downloads and feeds, the same bytes for the same rows.
+
+No server, no network, nothing but relative links: it opens from a file and under any sub-path. Every row is
+checked on the way, and a row that fails its check stops the build.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from rsbench import board_charts as charts
+from rsbench import board_files as files
+from rsbench.board_items import Pictures, Shown, items_of, page_data, page_values
+from rsbench.board_pairs import pair_data
+from rsbench.board_rows import HEADLINE, Entry, entry_of
+from rsbench.board_tables import COLUMNS, TITLES, Table, tables, trained
+from rsbench.metric_specs import METRICS
+from rsbench.pages import Page, render_page
+from rsbench.published import published
+from rsbench.report import ARROWS
+from rsbench.row_check import read_row
+from rsbench.rows import rows_in
+from rsbench.shelves import builtin
+from rsbench.store import write_whole
+from rsbench.types import UserError
+
+MANY = 16  # rows, from which on they are checked by several processes
+INDEX = Page("board.html.jinja", ("page/page.css", "board.css"), ("board.js",))
+COMPARE = Page("compare.html.jinja", ("page/page.css", "board.css"), ("pairs.js", "compare.js"))
+ROW = Page(
+    "row.html.jinja",
+    ("page/page.css", "page/browser.css", "report/report.css", "board.css"),
+    ("page/browser.js", "row.js"),
+)
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a build wrote."""
+
+    index: Path
+    rows: int
+    tables: int
+
+
+def build(rows: Path, out: Path, url: str | None) -> Built:
+    """Write the site to `out`. `url` is where it will be published: feeds need whole addresses.
+
+    Raises:
+        UserError: `rows` is no folder, a row fails its check, or `out` can't be written.
+    """
+    if not rows.is_dir():
+        raise UserError(f"{rows}: no such folder; rows are made by `rsbench leaderboard add RUN`")
+    if out.exists() and any(out.iterdir()) and not (out / "index.html").is_file():
+        raise UserError(f"--out {out}: holds files that are no leaderboard; give an empty folder")
+    paths = rows_in(rows)
+    entries = _all(paths, out, Pictures(out / "images").shown(paths))
+    found = tables(entries)
+    _write(out / "index.html", render_page(INDEX, _index(found, url), {}))
+    _write(out / "compare.html", render_page(COMPARE, {"tables": found, "titles": TITLES}, pair_data(found)))
+    _downloads(out, entries, url)
+    return Built(out / "index.html", len(entries), len(found))
+
+
+def _all(paths: Sequence[Path], out: Path, shown: Shown) -> list[Entry]:
+    """Every row, checked and written; side by side where there are many, for each is a second's work."""
+    work = partial(_row, out=out, shown=shown)
+    if len(paths) < MANY:
+        return [work(path) for path in paths]
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        return list(pool.map(work, paths, chunksize=4))
+
+
+def _row(path: Path, out: Path, shown: Shown) -> Entry:
+    """Check a row, write its page, and keep what the board needs of it."""
+    row, outcomes = read_row(path)
+    entry = entry_of(path, row, outcomes)
+    items = shown.get(items_of(row), {})
+    data = page_data(entry, outcomes, items)
+    values = page_values(entry, outcomes, len(items))
+    _write(out / "rows" / f"{row.name}.html", render_page(ROW, values, data or {}, "data: 'self'"))
+    for name in (path.name, row.labels.file, row.replies.file):
+        if name is not None:
+            write_whole(out / "rows" / name, path.with_name(name).read_bytes(), sync=False)
+    return entry
+
+
+def _index(found: list[Table], url: str | None) -> dict[str, Any]:
+    """The template's variables."""
+    rows = [entry.row for table in found for entry in table.entries]
+    return {
+        "parts": [
+            {"id": part, "title": title, "about": about, "tables": [t for t in found if t.section == part]}
+            for part, (title, about) in TITLES.items()
+        ],
+        "charts": {
+            table.id: {
+                "dots": charts.dots(table.entries),
+                "heat": charts.heat(table.entries),
+                "curves": charts.curves(table.entries),
+                "more": max(len(table.lines) - charts.MOST, 0),
+            }
+            for table in found
+        },
+        "frame": {
+            "width": charts.WIDTH,
+            "height": charts.HEIGHT,
+            "across": [(n, charts.across(n / 4)) for n in range(5)],
+            "up": [(n, charts.up(n / 4)) for n in range(5)],
+            "along": [(n, charts.along(n)) for n in range(1, charts.POSITIONS + 1)],
+        },
+        "headline": METRICS[HEADLINE],
+        "columns": [METRICS[key] for key in COLUMNS],
+        "arrows": ARROWS,
+        "trained": trained(found),
+        "published": published(builtin("baselines") / "results"),
+        "rows": len(rows),
+        "models": len({row.model.name for row in rows}),
+        "feeds": url is not None,
+        "choices": {
+            "task": sorted({row.task.name for row in rows}),
+            "judge": sorted({row.judge.name for row in rows}),
+            "weights": sorted({row.model.weights for row in rows}),
+            "chain": sorted({row.model.chain_visibility for row in rows}),
+            "standing": sorted({row.standing for row in rows}),
+        },
+    }
+
+
+def _downloads(out: Path, entries: list[Entry], url: str | None) -> None:
+    made: dict[str, bytes] = {
+        "rows.csv": files.as_csv(entries),
+        "rows.json": files.as_json(entries),
+    }
+    if entries:
+        made["rows.parquet"] = files.as_parquet(entries)
+    if url is not None:
+        base = url.rstrip("/")
+        made |= {"feed.json": files.json_feed(entries, base), "feed.xml": files.rss_feed(entries, base)}
+    for name, content in made.items():
+        write_whole(out / name, content, sync=False)
+
+
+def _write(path: Path, html: str) -> None:
+    write_whole(path, html.encode("utf-8"), sync=False)

@@ -1,0 +1,79 @@
+"""Checking a row: its numbers are never trusted, but recomputed from its labels; here, in CI, by the site."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+from rsbench.cards import validated
+from rsbench.metrics import score_outcomes
+from rsbench.official import official_numbers
+from rsbench.records import digest
+from rsbench.row_labels import read_labels
+from rsbench.row_texts import check_texts
+from rsbench.rows import RECOMPUTED, ROW, Row, check_whole
+from rsbench.score import SEED
+from rsbench.types import Outcome, UserError
+
+
+def check_row(path: Path) -> Row:
+    """Check a row against its schema, its digest, its labels and its transcripts.
+
+    Raises:
+        UserError: what is wrong with it: bad shape, edited, labels missing, numbers that are not theirs.
+    """
+    return read_row(path)[0]
+
+
+def read_row(path: Path) -> tuple[Row, list[Outcome]]:
+    """A row, checked as `check_row` says, with the outcomes that its numbers come from."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not a row ({error})") from error
+    row = validated(ROW, data, str(path))
+    if digest({key: value for key, value in data.items() if key != "digest"}) != row.digest:
+        raise UserError(f"{path}: edited after it was made (digest differs); make it anew from its run")
+    if row.name != path.stem or row.labels.file != f"{path.stem}.labels.jsonl":
+        raise UserError(f"{path}: the row is named {row.name!r}; its files must bear that name")
+    _check_standing(path, row)
+    check_whole(str(path), row.task.condition)
+    content = _beside(path, row.labels.file, row.labels.sha256, "the labels that its numbers come from")
+    found = list(read_labels(path.with_name(row.labels.file), content))
+    recomputed = score_outcomes(found, SEED)
+    if row.task.official:
+        recomputed["official"] = official_numbers(row.task.official, found)
+    plain = json.loads(json.dumps(recomputed))
+    for key in (*RECOMPUTED, "official"):
+        if plain.get(key) != data.get(key):
+            raise UserError(f"{path}: {key} is not what its labels give; the row was not made by rsbench")
+    if not recomputed["complete"]:
+        raise UserError(f"{path}: the run behind this row is incomplete")
+    if row.model.identity.get("provider") == "mock" or re.fullmatch(r"mock(-.*)?", row.judge.name):
+        raise UserError(f"{path}: scripted model or judge (mock); that is no measurement and no row")
+    if row.replies.file is not None:
+        _beside(path, row.replies.file, row.replies.sha256, "its transcripts, unless it is sealed")
+        check_texts(path.with_name(row.replies.file), found, row.task.segmenter)
+    return row, found
+
+
+def _check_standing(path: Path, row: Row) -> None:
+    """Open or sealed, and what follows from it."""
+    sealed = row.transcripts == "sealed"
+    if row.replies.file != (None if sealed else f"{row.name}.transcripts.jsonl"):
+        raise UserError(
+            f"{path}: transcripts are {row.transcripts}, but replies.file is {row.replies.file!r}"
+        )
+    if row.standing == ("recomputed" if sealed else "self-reported"):
+        raise UserError(f"{path}: standing {row.standing!r} does not go with {row.transcripts} transcripts")
+
+
+def _beside(path: Path, name: str, sha256: str, what: str) -> bytes:
+    """A file beside a row, checked by its hash."""
+    beside = path.with_name(name)
+    if not beside.is_file():
+        raise UserError(f"{beside}: missing; a row ships {what}")
+    content = beside.read_bytes()
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise UserError(f"{beside}: not the file this row was made with (sha256 differs)")
+    return content

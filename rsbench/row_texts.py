@@ -1,0 +1,76 @@
+"""The transcripts of a row: what the model said, one line a sample, in the form that `rsbench import` reads.
+
+Published beside an open row, so that anyone can judge the same replies again; of a sealed row the hash alone
+is published, by which a maintainer who was sent the file knows that it is the one.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rsbench.importing import ReplyLine, read_replies
+from rsbench.records import read_reply
+from rsbench.steps import SEGMENTER, VERSION, segment
+from rsbench.store import RunFolder
+from rsbench.types import FINAL_REPLY, Outcome, Reply, UserError
+
+CURRENT_SEGMENTER = f"{SEGMENTER}/{VERSION}"
+
+
+def text_lines(folder: RunFolder) -> Iterator[dict[str, Any]]:
+    """The final replies of a run, in plan order; a sample that never got one has no line."""
+    replies = folder.replies(FINAL_REPLY).open(writable=False)
+    try:
+        for planned in folder.plan():
+            record = replies.get(planned["key"])
+            if record is not None:
+                reply = read_reply(record)
+                head = {"item": planned["item"], "sample": planned["sample"], "status": reply.status}
+                yield {**head, "text": reply.text, "reasoning": reply.reasoning}
+    finally:
+        replies.close()
+
+
+def as_text(lines: Iterator[dict[str, Any]]) -> bytes:
+    """JSON lines. Half a surrogate pair in a model's words is no UTF-8; its backslash form is its JSON."""
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    return text.encode("utf-8", "backslashreplace")
+
+
+def read_texts(path: Path) -> dict[tuple[str, int], Reply]:
+    """(item, sample) → reply.
+
+    Raises:
+        UserError: a line is no reply, or two lines are about one sample; names file and line.
+    """
+    lines: Mapping[tuple[str, int], tuple[int, ReplyLine]] = read_replies(path, path.stem).lines
+    return {key: line.reply("") for key, (_, line) in lines.items()}
+
+
+def check_texts(path: Path, outcomes: Sequence[Outcome], segmenter: str) -> None:
+    """Check that transcripts are of the samples that the labels are about.
+
+    A sample whose labels count steps must have that many in its words, as far as this rsbench cuts replies
+    like the one that made the row.
+
+    Raises:
+        UserError: a sample that is judged has no words, words without labels, another status or step count.
+    """
+    texts = read_texts(path)
+    labels = {(o.item, o.sample): o for o in outcomes}
+    if strange := sorted(texts.keys() - labels.keys()):
+        raise UserError(f"{path}: item {strange[0][0]!r}, sample {strange[0][1]} is not in the row's labels")
+    for key, outcome in labels.items():
+        reply = texts.get(key)
+        where = f"{path}: item {key[0]!r}, sample {key[1]}"
+        if reply is None:
+            if outcome.status in FINAL_REPLY:
+                raise UserError(f"{where} has labels and no words")
+            continue
+        if outcome.status in FINAL_REPLY and reply.status != outcome.status:
+            raise UserError(f"{where} has status {reply.status!r}, but {outcome.status!r} in the labels")
+        if segmenter == CURRENT_SEGMENTER and outcome.steps:
+            found = len(segment(reply).steps)
+            if found != outcome.n_steps:
+                raise UserError(f"{where} has {found} steps, but {outcome.n_steps} in the labels")
