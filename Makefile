@@ -46,7 +46,7 @@ $(VENV)/.demo: pyproject.toml $(VENV)/.torch
 	@touch $@
 
 $(VENV)/.test: pyproject.toml $(VENV)/.torch
-	$(PIP) --editable '.[openai,anthropic,constrained,train,dev]'
+	$(PIP) --editable '.[openai,anthropic,constrained,reward,train,dev]'
 	@touch $@
 
 # The accessibility checker that browser tests inject; nothing of it is shipped.

@@ -65,6 +65,37 @@ class OverlapJudge(Card):
     min_similarity: Annotated[float, Field(ge=0, le=1)]
 
 
+class EmbeddingCard(Strict):
+    """`embedding`: the language model that turns text into vectors, as an installed package ships it."""
+
+    package: str  # its name for pip
+    module: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*$")]  # its folder among the installed packages
+    folder: Annotated[str, Field(pattern=r"^[\w-]+(/[\w-]+)*$")] = "model"  # of the model inside of that
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]  # of model.safetensors
+
+
+class RewardJudge(Card):
+    """A process reward model: heads on text embeddings, trained by `rsbench train` with a recipe `reward`."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    kind: Literal["reward"]
+    name: Name
+    description: str
+    embedding: EmbeddingCard
+    weights: Annotated[str, Field(pattern=r"^[\w-]+\.safetensors$")]  # beside the card
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]  # of the weights
+    safe_below: Annotated[float, Field(gt=0, lt=1)]  # P(unsafe) below it is safe …
+    unsafe_from: Annotated[float, Field(gt=0, lt=1)]  # … from here on unsafe, and between them unclear
+    effective_from: Annotated[float, Field(gt=0, lt=1)]  # P(effective) from here on
+    ineffective_from: Annotated[float, Field(gt=0, lt=1)]  # of the others, P(ineffective); else neutral
+    names_risk_from: Annotated[float, Field(gt=0, lt=1)]
+
+    def model_post_init(self, context: object) -> None:
+        """The band may be empty, not upside down."""
+        if self.safe_below > self.unsafe_from:
+            raise ValueError("safe_below must not be above unsafe_from")
+
+
 class MockJudge(Card):
     """The scripted judge: labels from the item's own authored labels."""
 
@@ -146,7 +177,9 @@ class PythonJudge(Card):
     settings: dict[str, Any] = Field(default_factory=dict)
 
 
-JudgeCard = LlmJudge | GuardJudge | OverlapJudge | MockJudge | OracleJudge | PanelJudge | PythonJudge
+JudgeCard = (
+    LlmJudge | GuardJudge | OverlapJudge | RewardJudge | MockJudge | OracleJudge | PanelJudge | PythonJudge
+)
 _JUDGE: TypeAdapter[JudgeCard] = TypeAdapter(Annotated[JudgeCard, Field(discriminator="kind")])
 
 

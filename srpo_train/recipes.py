@@ -216,6 +216,7 @@ class Kind:
     card: str
     optimise: str
     explores: bool = False
+    makes: Literal["model", "judge"] = "model"  # a judge is measured by `rsbench validate`, not by a run
 
 
 # A new kind of recipe is a line here: its card (a Recipe) and its function.
@@ -225,6 +226,7 @@ KINDS: dict[str, Kind] = {
     "dpo": Kind("srpo_train.recipes:PreferenceRecipe", "srpo_train.rivals:optimise", explores=True),
     "kto": Kind("srpo_train.recipes:PreferenceRecipe", "srpo_train.rivals:optimise", explores=True),
     "grpo": Kind("srpo_train.recipes:GrpoRecipe", "srpo_train.rivals:optimise"),
+    "reward": Kind("srpo_train.reward_recipe:RewardRecipe", "srpo_train.reward:optimise", makes="judge"),
 }
 
 

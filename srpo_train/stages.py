@@ -41,6 +41,8 @@ def train(
     """
     card, found = load_recipe(recipe, shelves)
     job = make(card, found)
+    if KINDS[card.kind].makes == "judge":  # type: ignore[attr-defined] # every kind of recipe has one
+        return _make_judge(job, dry_run)
     job.items  # noqa: B018 - unreadable data is found here
     paid = check_judge(job, stages)
     run_judges = {task: _run_judge(job, task) for task in card.run.tasks} if "run" in stages else {}
@@ -56,6 +58,19 @@ def train(
         if rank() == 0:  # one process holds the folder for all that a launcher started
             job.begin(folder.locked())
         return _do(job, stages, run_judges)
+
+
+def _make_judge(job: Job, dry_run: bool) -> bool:
+    """The one stage of a recipe that makes a judge."""
+    leak = job.check_leakage()
+    if dry_run:
+        job.say(f"{len(job.items)} items to learn from; {leak}")
+        return True
+    job.say(f"leakage: {leak}")
+    with RunFolder(job.out) as folder:
+        job.begin(folder.locked())
+        named(KINDS[job.recipe.kind].optimise)(job)  # type: ignore[attr-defined]
+    return True
 
 
 def _do(job: Job, stages: tuple[str, ...], run_judges: dict[str, str]) -> bool:

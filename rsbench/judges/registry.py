@@ -89,6 +89,10 @@ def build(
         from rsbench.judges.overlap import OverlapJudge
 
         return OverlapJudge(card, found)
+    if isinstance(card, cards.RewardJudge):
+        from rsbench.judges.reward import RewardJudge
+
+        return RewardJudge(card, found)
     if isinstance(card, cards.OracleJudge):
         from rsbench.judges.oracle import OracleJudge
 
