@@ -24,7 +24,7 @@ test-slow: $(VENV)/.test
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "slow"
 
 test-browser: $(VENV)/.test $(AXE)
-	$(BIN)/python -m pytest -m "browser" tests/browser
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "browser" tests/browser
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
