@@ -167,6 +167,7 @@ def test_a_model_without_eyes_trains_on_words(tmp_path: Path) -> None:
     assert (tmp_path / "t" / "model" / "model.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_ends_as_an_unbroken_one(home: Path, tmp_path: Path) -> None:
     path = recipe(home, "torn", optimise={"save_steps": 1, "batch": 1, "max_steps": 3})
     assert train(home, tmp_path, path, "--out", "t", "--stage", "explore", "--stage", "optimise").code == 0

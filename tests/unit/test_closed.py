@@ -50,6 +50,7 @@ def test_the_shelf_is_what_the_default_seed_makes(again: Path) -> None:
         assert np.abs(pixels[0] - pixels[1]).mean() < 1, path  # Pillow versions may differ in the last bit
 
 
+@pytest.mark.slow
 def test_another_seed_makes_other_items_of_the_same_kind(tmp_path: Path) -> None:
     closed.make(7, tmp_path)
     new, old = items("items.jsonl", tmp_path), items("items.jsonl")
