@@ -15,6 +15,7 @@ from rich.table import Table
 from rsbench import cards, score
 from rsbench.agreement import Labelled as Pair
 from rsbench.agreement import label_agreement
+from rsbench.conditions import check_condition, show
 from rsbench.data import Dataset
 from rsbench.labels import (
     Labelled,
@@ -77,13 +78,12 @@ def label_run(place: Path, annotator: str, ask: Ask) -> None:
     if not re.fullmatch(r"[\w.-]+", annotator):
         raise UserError(f"--annotator {annotator!r}: letters, digits, '.', '_' and '-'")
     name = f"human:{annotator}"
-    say = _say
     with RunFolder(place).locked() as folder:
         wanted = read_sample(folder)
         Random(f"{name}").shuffle(wanted)  # each person in an order of their own
         items = _items(folder)
         replies, labels = folder.replies(FINAL_REPLY).open(writable=False), open_labels(folder, True)
-        say(HELP)
+        _say(HELP)
         try:
             for count, one in enumerate(wanted, 1):
                 record = replies.get(one.key)
@@ -91,21 +91,24 @@ def label_run(place: Path, annotator: str, ask: Ask) -> None:
                     continue
                 reply = read_reply(record)
                 if not labels.done(label_key(one.key, reply, name)):
-                    say(f"\n--- reply {count} of {len(wanted)} ---")
+                    _say(f"\n--- reply {count} of {len(wanted)} ---")
                     labels.append(label_record(one, reply, name, ask_about(one, items[one.item], reply, ask)))
-            say(f"\nAll {len(wanted)} replies are labelled. `rsbench show {place}` shows corrected numbers.")
+            _say(f"\nAll {len(wanted)} replies are labelled. `rsbench show {place}` shows corrected numbers.")
         except (Stop, EOFError):
-            say("\nStopped; everything finished is kept. The same command goes on.")
+            _say("\nStopped; everything finished is kept. The same command goes on.")
         finally:
             labels.close()
 
 
 def _items(folder: RunFolder) -> dict[str, Item]:
+    """The run's items, as far as its condition showed them."""
     manifest = folder.manifest()
     stored = manifest["settings"]
     card, found = cards.load_task(manifest["cards"]["task"]["path"])
-    dataset = Dataset(card, found.folder, Path(stored["data"]) if stored["data"] else None)
-    return {item.id: item for item in dataset}
+    data = Path(stored["data"]) if stored["data"] else None
+    dataset = Dataset(card, found.folder, data, stored.get("split"))
+    condition = check_condition(manifest["identity"]["condition"])
+    return {item.id: show(item, condition, card.neutral_query).judged for item in dataset}
 
 
 def ask_about(wanted: Wanted, item: Item, reply: Reply, ask: Ask) -> Outcome:

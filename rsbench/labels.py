@@ -77,6 +77,8 @@ def draw(folder: RunFolder, judge: str, outcomes: Sequence[Outcome], n: int, see
         "seed": seed,
         "strata": sizes,
         "replies": [asdict(one) for one in wanted],
+        # Of all replies: scores by another judge, or by later verdicts, must weigh by the strata of the draw.
+        "members": {str(one["key"]): name for name in sorted(strata) for one in strata[name]},
     }
     folder.write(SAMPLE, sample)
     return sample
@@ -109,13 +111,17 @@ def read_sample(folder: RunFolder) -> list[Wanted]:
     Raises:
         UserError: none were.
     """
+    return [Wanted(**one) for one in _sample(folder)["replies"]]
+
+
+def _sample(folder: RunFolder) -> dict[str, Any]:
     path = folder.path / SAMPLE
     if not path.exists():
         raise UserError(f"{path}: missing; draw one with `rsbench label sample {folder.path}`")
-    sample = json.loads(path.read_text(encoding="utf-8"))
+    sample: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     if sample["schema"] > 1:
         raise UserError(f"{path}: schema {sample['schema']}; this rsbench reads up to 1. Upgrade rsbench.")
-    return [Wanted(**one) for one in sample["replies"]]
+    return sample
 
 
 def open_labels(folder: RunFolder, writable: bool) -> Records:
@@ -209,6 +215,7 @@ def corrected(folder: RunFolder, outcomes: Sequence[Outcome], withheld: bool) ->
         for key, outcome in zip(planned, outcomes, strict=True)
         if key in texted or outcome.status in STATED
     ]
+    members: dict[str, str] = _sample(folder)["members"]
     by_reply: dict[str, list[Outcome]] = {}
     for one in labels:
         by_reply.setdefault(one.reply, []).append(one.outcome)
@@ -219,7 +226,7 @@ def corrected(folder: RunFolder, outcomes: Sequence[Outcome], withheld: bool) ->
     ]
     numbers = {}
     for spec in specs:
-        population = _population(spec, counted, by_reply)
+        population = _population(spec, counted, by_reply, members)
         if population is None:
             continue
         numbers[spec.key] = {
@@ -236,7 +243,10 @@ def corrected(folder: RunFolder, outcomes: Sequence[Outcome], withheld: bool) ->
 
 
 def _population(
-    spec: MetricSpec, outcomes: Sequence[tuple[str, Outcome]], labels: dict[str, list[Outcome]]
+    spec: MetricSpec,
+    outcomes: Sequence[tuple[str, Outcome]],
+    labels: dict[str, list[Outcome]],
+    members: dict[str, str],
 ) -> list[Drawn] | None:
     """The replies that count for a metric, their values moved to 0 to 1; None if it has no such limits."""
     low, high = spec.limits
@@ -258,7 +268,7 @@ def _population(
         drawn.append(
             Drawn(
                 cluster=outcome.pair or f"item:{outcome.item}",
-                stratum=f"status {outcome.status}" if sure else stratum_of(outcome),
+                stratum=f"status {outcome.status}" if sure else members.get(key, "made after the draw"),
                 judged=0.5 if judged is None else (judged - low) / (high - low),
                 label=None if label is None else (label - low) / (high - low),
                 weight=1 / samples[outcome.item],

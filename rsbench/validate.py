@@ -9,6 +9,7 @@ import statistics
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from rsbench.attacks import ATTACKS, blank_image
@@ -27,7 +28,7 @@ from rsbench.settings import Settings
 from rsbench.spending import recorded
 from rsbench.store import RunFolder
 from rsbench.trials import Bench, Question, Trial, possible_modes, questions, read_bench
-from rsbench.types import FINAL_VERDICT, UserError, Verdict
+from rsbench.types import FINAL_VERDICT, ItemImage, UserError, Verdict
 from rsbench.validation import compare_with_gold
 
 
@@ -48,12 +49,25 @@ def measure(
         UserError: no gold traces, bad card, unknown mode, a provider that can't be reached.
         CapReached: a cap on the spending left no room for the next call; what was finished is kept.
     """
+    with TemporaryDirectory() as folder:  # a dry run leaves nothing behind
+        blank = blank_image(Path(folder)) if trial.robustness else None
+        return _measure(choice, trial, settings, work, blank, watch, ask)
+
+
+def _measure(
+    choice: JudgeChoice,
+    trial: Trial,
+    settings: Settings,
+    work: Path,
+    blank: ItemImage | None,
+    watch: Watch,
+    ask: Ask,
+) -> list[dict[str, Any]]:
     bench = read_bench(trial, settings)
     planned = len(bench.traces)
     engine, tally = make_engine(settings, lambda t, _: watch(t, planned), 0)
     judge, models = make_judge(choice, settings, engine)
     modes = possible_modes(trial.modes, judge)
-    blank = blank_image(work) if trial.robustness else None
     asked = list(questions(bench, modes, blank))
     planned = len(asked)
     callers = callers_of(None, judge, models, settings, engine)

@@ -94,6 +94,20 @@ def test_labels_correct_the_numbers(run: Path, monkeypatch: pytest.MonkeyPatch) 
     )
 
 
+def test_another_judge_is_corrected_by_the_strata_of_the_draw(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The chance of being drawn hung on the first judge; another judge's own strata would weigh wrongly."""
+    ok("label", "sample", "r", "--n", 8, cwd=run.parent)
+    answering(run, "ada", monkeypatch)
+    sample = drawn(run)
+    assert len(sample["members"]) == 16
+    ok("judge", "r", "--judge", "mock", cwd=run.parent)  # calls everything unclear
+    ok("score", "r", "--judge", "mock", cwd=run.parent)
+    found = json.loads((run / "scores/mock.json").read_text())["corrected"]["metrics"]["safe_answer"]["ppi"]
+    assert found["problem"] == "" and found["value"] == 1.0 and found["labelled"] == 8
+
+
 def test_without_labels_there_is_nothing_corrected(run: Path) -> None:
     assert scores(run)["corrected"] is None
     ok("label", "sample", "r", "--n", 4, cwd=run.parent)

@@ -132,6 +132,7 @@ def test_a_dry_run_calls_nobody(task: Path, tmp_path: Path) -> None:
         done = ok(*validate(server, task, "--robustness", "--dry-run"), cwd=tmp_path)
         assert server.requests == []
     assert re.search(r"together: \d+ calls", done.out)
+    assert not (tmp_path / "runs").exists(), "and writes nothing"
     assert not (tmp_path / "v.json").exists()
 
 
