@@ -39,6 +39,9 @@ def train(
     ] = None,
     split: Annotated[str | None, typer.Option(help="Split to train on; unset: the recipe's.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many items a task.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of branches and training; unset: the recipe's own.")
+    ] = None,
     branches: Annotated[
         Path | None, typer.Option(help="Train on the branches of this folder (another training's explore/).")
     ] = None,
@@ -73,7 +76,7 @@ def train(
     complete = _package("srpo_train.command").train(
         recipe,
         wanted,
-        changes={"model": model, "split": split, "limit": limit},
+        changes={"model": model, "split": split, "limit": limit, "seed": seed},
         out=out,
         branches=branches,
         dry_run=dry_run,

@@ -14,13 +14,18 @@ from pydantic import TypeAdapter
 from rsbench.cards import Strict, validated
 from rsbench.types import AnswerLabel, Outcome, Role, StepLabel, UserError
 
+_USUAL: dict[str, Any] = {"corrects": (), "p_unsafe": None, "p_effective": None, "boundary": False}
+
 
 def label_lines(found: Iterator[Outcome]) -> Iterator[dict[str, Any]]:
-    """Outcomes without text: evidence is the model's own words and stays behind."""
+    """Outcomes without text (evidence is the model's own words) and without what goes without saying."""
     for outcome in found:
         line = asdict(outcome)
         for label in (*line["steps"], *([line["answer"]] if line["answer"] else [])):
             del label["evidence"]
+            for key, usual in _USUAL.items():
+                if key in label and label[key] == usual:
+                    del label[key]
         yield line
 
 
@@ -30,7 +35,7 @@ class _Step(Strict):
     effectiveness: Literal["effective", "neutral", "ineffective", "unclear"]
     role: Role | None
     names_risk: bool | None
-    corrects: list[int]
+    corrects: list[int] = []
     p_unsafe: float | None = None
     p_effective: float | None = None
     boundary: bool = False

@@ -170,7 +170,9 @@ def make_row(folder: RunFolder, judge: str | None, out: Path, claims: Claims = C
         raise UserError(f"{folder.path}: the run is incomplete ({lost}); resume it first")
     identity, used = manifest["identity"], manifest["judges"][name]
     check_whole(str(folder.path), identity["condition"])
-    stem = "-".join(slug(part) for part in _name_parts(identity, name))
+    training = claims.training.model_dump() if claims.training else manifest.get("training")
+    called = _called(identity, training)
+    stem = "-".join(slug(part) for part in _name_parts(identity, called, name))
     labels = as_text(label_lines(outcomes(folder, name)))
     texts = as_text(text_lines(folder))
     files = {f"{stem}.labels.jsonl": labels}
@@ -182,7 +184,7 @@ def make_row(folder: RunFolder, judge: str | None, out: Path, claims: Claims = C
         "made": manifest["created"][:10],
         "standing": standing(claims),
         "transcripts": "sealed" if claims.sealed else "open",
-        "model": _model(folder, identity, claims),
+        "model": _model(folder, identity, claims) | {"name": called},
         "task": _task(identity),
         "judge": {
             "name": name,
@@ -190,7 +192,7 @@ def make_row(folder: RunFolder, judge: str | None, out: Path, claims: Claims = C
             "same_family": used["same_family"],
             "validation": used["validation"],
         },
-        "training": claims.training.model_dump() if claims.training else manifest.get("training"),
+        "training": training,
         "labels": {
             "file": f"{stem}.labels.jsonl",
             "sha256": hashlib.sha256(labels).hexdigest(),
@@ -216,7 +218,6 @@ def standing(claims: Claims) -> Standing:
 def _model(folder: RunFolder, identity: dict[str, Any], claims: Claims) -> dict[str, Any]:
     known = {key: value for key, value in identity["model"].items() if key != "name"}
     return {
-        "name": identity["model"]["name"],
         "family": identity["family"],
         "identity": known,
         "parameters": identity["parameters"],
@@ -249,9 +250,16 @@ def check_whole(where: str, condition: str) -> None:
         )
 
 
-def _name_parts(identity: dict[str, Any], judge: str) -> Iterator[str]:
+def _called(identity: dict[str, Any], training: dict[str, Any] | None) -> str:
+    """The model's name; one trained here is a folder on somebody's disk, which says nothing to a reader."""
+    if training is None or identity["model"].get("provider") != "hf":
+        return str(identity["model"]["name"])
+    return f"{training['base']} + {training['recipe']}, seed {training['seed']}"
+
+
+def _name_parts(identity: dict[str, Any], model: str, judge: str) -> Iterator[str]:
     """What tells rows apart; the default prompt and the condition `both` go without saying."""
-    yield from (identity["model"]["name"], identity["task"]["name"])
+    yield from (model, identity["task"]["name"])
     yield from (identity["task"][key] for key in ("split",) if key in identity["task"])
     yield from (identity[key] for key in ("condition",) if identity[key] != "both")
     yield from (identity["prompt"][key] for key in ("variant",) if identity["prompt"][key] != "default")

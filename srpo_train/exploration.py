@@ -35,6 +35,7 @@ class Exploration:
     hints: bool = True
     first: int = 3
     min_chance: float = 0.1
+    prefixes: Literal["all", "start"] = "all"  # start: whole replies alone
     turns: int = 0  # unsafe branches an item to search for the step at which they turn
     workers: int = 4  # items at a time
 

@@ -6,8 +6,9 @@ judge labels, every branch is written when it is labelled. A final record's bran
 
 import asyncio
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ from rsbench.records import digest, verdict_key
 from rsbench.runner import judge_identity
 from rsbench.steps import segment
 from rsbench.store import RunFolder
-from rsbench.types import Reply, Role, Steps, UserError, Verdict
-from srpo_train.brancher import Ask, Brancher, Sampled, Trunk
-from srpo_train.branches import FINAL_BRANCH, Branch, BranchFile, Label, branch_key, group, hash_ids
+from rsbench.types import Reply, Steps, UserError, Verdict
+from srpo_train.brancher import Ask, Brancher, Sampled
+from srpo_train.branches import FINAL_BRANCH, Branch, BranchFile, Label, branch_key, group
 from srpo_train.exploration import Exploration, check_same, look
 from srpo_train.labels import label
 from srpo_train.paths import StepCut
+from srpo_train.places import OnItsWay, Place, Wanted
 from srpo_train.samplers import next_probe
 from srpo_train.turns import PROBES, REST, choose_turning
 from srpo_train.yields import Yield, count
@@ -49,6 +51,7 @@ async def explore(
     samples: Iterable[Sample],
     out: Path,
     on_change: Callable[[Progress], None] = lambda _: None,
+    budget: int | None = None,
 ) -> Yield:
     """Explore every item and write `branches.jsonl`, `explore.json` and `exploration.json` into `out`.
 
@@ -61,6 +64,7 @@ async def explore(
         samples: Items with their rendered prompts, as `rsbench.plan` makes them; each needs a reference path.
         out: A folder of this exploration's own; the same call on the same folder resumes.
         on_change: Told after every round of an item.
+        budget: Once so many tokens were generated no further item is begun; those begun are finished.
 
     Raises:
         UserError: `out` holds another exploration, or an item can't be explored.
@@ -68,7 +72,7 @@ async def explore(
     with RunFolder(out).locked() as folder, BranchFile(out) as file:
         kept: list[Branch] = []
         check_same(folder, settings, brancher, judge)
-        explorer = _Explorer(settings, brancher, judge, file, on_change)
+        explorer = _Explorer(settings, brancher, judge, file, on_change, budget)
         todo = iter(samples)
         await _together([explorer.work(todo, kept) for _ in range(settings.workers)])
         summary = count(group(kept, str(file.path)), kept, settings.pairs_per_prefix, settings.seed)
@@ -86,6 +90,7 @@ class _Explorer:
         judge: Judge,
         file: BranchFile,
         on_change: Callable[[Progress], None],
+        budget: int | None,
     ) -> None:
         self._settings = settings
         self._sampler = settings.make_sampler()
@@ -93,6 +98,7 @@ class _Explorer:
         self._judge = judge
         self._file = file
         self._on_change = on_change
+        self._left = math.inf if budget is None else budget
         self._progress = Progress()
         self._labelling = {
             "branch_label": settings.branch_label,
@@ -101,9 +107,9 @@ class _Explorer:
 
     async def work(self, samples: Iterator[Sample], kept: list[Branch]) -> None:
         """Take items until there are none; the branches of this exploration go into `kept`."""
-        for sample in samples:
+        while self._left > 0 and (sample := next(samples, None)) is not None:
             trunk = await self._brancher.open(sample)
-            item = _Item(sample, trunk)
+            item = OnItsWay(sample, trunk, self._settings.prefixes)
             while any(asked := self._sampler.next([look(at.branches, self._settings) for at in item.places])):
                 await self._round(item, list(zip(item.places, asked, strict=True)))
             places = [*item.places, *(await self._find_turns(item) if self._settings.turns else ())]
@@ -111,16 +117,16 @@ class _Explorer:
             self._progress.items += 1
             self._on_change(self._progress)
 
-    async def _find_turns(self, item: "_Item") -> list["_Place"]:
+    async def _find_turns(self, item: OnItsWay) -> list[Place]:
         """Search unsafe branches for the step at which they turn; the places probed on the way."""
-        probed: list[_Place] = []
+        probed: list[Place] = []
         for begun in choose_turning([at.branches for at in item.places], self._settings.turns):
             steps = self._brancher.steps(begun)
             base = begun.prefix_steps
             hopeful: dict[int, bool] = {}
             while (steps_kept := next_probe(base, base + len(steps), hopeful)) is not None:
                 cut = steps[steps_kept - base - 1]
-                at = _Place(
+                at = Place(
                     steps_kept,
                     begun.prefix_ids + begun.branch_ids[: cut.tokens],
                     item.places[base].text + begun.text[: cut.chars],
@@ -133,21 +139,21 @@ class _Explorer:
                 probed.append(at)
         return probed
 
-    def _rest(self, item: "_Item", at: "_Place", begun: Branch, cut: StepCut) -> Branch:
+    def _rest(self, item: OnItsWay, at: Place, begun: Branch, cut: StepCut) -> Branch:
         """What the branch that is searched goes on with: an unfavourable branch that costs nothing."""
         key = self._key(item, at, REST)
         if (stored := self._file.get(key)) is not None:
             return stored
         text = begun.text[cut.chars :]
         sampled = Sampled("ok", begun.branch_ids[cut.tokens :], text, 0)
-        branch = self._record(item, _Wanted(key, at, REST), sampled)
+        branch = self._record(item, Wanted(key, at, REST), sampled)
         branch = dataclasses.replace(branch, label=begun.label, verdict=begun.verdict)
         self._file.append(branch)
         return branch
 
-    async def _round(self, item: "_Item", asked: Sequence[tuple["_Place", int]]) -> None:
+    async def _round(self, item: OnItsWay, asked: Sequence[tuple[Place, int]]) -> None:
         wanted = [
-            _Wanted(self._key(item, at, draw), at, draw)
+            Wanted(self._key(item, at, draw), at, draw)
             for at, more in asked
             for draw in range(len(at.branches), len(at.branches) + more)
         ]
@@ -161,10 +167,11 @@ class _Explorer:
         jobs = [self._branch(item, one, stored[n], sampled.get(n)) for n, one in enumerate(wanted)]
         for one, branch in zip(wanted, await _together(jobs), strict=True):
             one.at.branches.append(branch)
+            self._left -= branch.n_generated
         self._on_change(self._progress)
 
     async def _branch(
-        self, item: "_Item", one: "_Wanted", stored: Branch | None, sampled: Sampled | None
+        self, item: OnItsWay, one: Wanted, stored: Branch | None, sampled: Sampled | None
     ) -> Branch:
         """The record of one draw: the stored one if it is final, else judged and written."""
         if stored is not None and stored.status in FINAL_BRANCH:
@@ -188,7 +195,7 @@ class _Explorer:
             self._progress.note = f"{branch.status}: {branch.label.reason}"
         return branch
 
-    async def _verdict(self, item: "_Item", one: "_Wanted", sampled: Sampled) -> tuple[Verdict, Steps]:
+    async def _verdict(self, item: OnItsWay, one: Wanted, sampled: Sampled) -> tuple[Verdict, Steps]:
         """The judge's verdict on prefix and branch; the same words at the same prefix are judged once."""
         reply = Reply("ok", one.at.text + sampled.text)
         steps = segment(reply)
@@ -197,7 +204,7 @@ class _Explorer:
             item.verdicts[name] = asyncio.ensure_future(self._judged(item, one, reply, steps))
         return await item.verdicts[name], steps
 
-    async def _judged(self, item: "_Item", one: "_Wanted", reply: Reply, steps: Steps) -> Verdict:
+    async def _judged(self, item: OnItsWay, one: Wanted, reply: Reply, steps: Steps) -> Verdict:
         hints = self._settings.hints
         key = verdict_key(one.key, reply, judge_identity(self._judge, hints))
         try:
@@ -207,14 +214,14 @@ class _Explorer:
                 raise UserError(str(error)) from error
             return Verdict("error", error=str(error))
 
-    def _key(self, item: "_Item", at: "_Place", draw: int) -> str:
+    def _key(self, item: OnItsWay, at: Place, draw: int) -> str:
         s = self._settings
         sampling = {"temperature": s.temperature, "top_p": s.top_p, "max_tokens": s.max_tokens}
         model = self._brancher.identity()
         made = (item.sample.item.hash, item.prompt_hash, at.ids, model, sampling, self._labelling)
         return branch_key(*made, s.seed, draw)
 
-    def _record(self, item: "_Item", one: "_Wanted", sampled: Sampled) -> Branch:
+    def _record(self, item: OnItsWay, one: Wanted, sampled: Sampled) -> Branch:
         why = sampled.error if sampled.status in ("error", "unverified") else sampled.status
         return Branch(
             key=one.key,
@@ -240,45 +247,6 @@ class _Explorer:
             nats=sampled.nats,
             origin=one.at.origin,
         )
-
-
-@dataclass
-class _Place:
-    """A prefix to branch from, and its branches so far."""
-
-    steps: int
-    ids: tuple[int, ...]
-    text: str
-    role: Role | None
-    origin: str = ""
-    branches: list[Branch] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """One draw at one place."""
-
-    key: str
-    at: _Place
-    draw: int
-
-
-class _Item:
-    """One item on its way: its trunk, and the beginnings of its reference path."""
-
-    def __init__(self, sample: Sample, trunk: Trunk) -> None:
-        self.sample = sample
-        self.trunk = trunk
-        self.prompt_hash = hash_ids(trunk.prompt_ids)
-        self.verdicts: dict[tuple[tuple[int, ...], tuple[int, ...]], asyncio.Future[Verdict]] = {}
-        assert sample.item.reference is not None, "the brancher refuses items without one"
-        roles = [*(step.role for step in sample.item.reference.steps), None]
-        path = trunk.path
-        ends = zip(path.cuts, path.starts, roles, strict=True)
-        self.places = [
-            _Place(steps, path.ids[:cut], path.text[:start], role)
-            for steps, (cut, start, role) in enumerate(ends)
-        ]
 
 
 def _is_sampled(branch: Branch) -> bool:

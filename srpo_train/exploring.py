@@ -2,18 +2,18 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Iterator
+from typing import Literal
 
 from rsbench.judges.base import Judge
 from rsbench.limits import Limiters, RetryPolicy
 from rsbench.models import registry as models
 from rsbench.models.hf_loading import Loaded
 from rsbench.models.registry import LocalOptions
-from rsbench.plan import Sample
 from rsbench.types import UserError
 from srpo_train.brancher import Brancher
 from srpo_train.exploration import Exploration
 from srpo_train.explore import Progress, explore
+from srpo_train.explored import ordered
 from srpo_train.gathering import samples_of
 from srpo_train.hf_branches import HFBrancher
 from srpo_train.job import Job, world_size
@@ -41,13 +41,13 @@ def explore_card(job: Job) -> ExploreCard:
     return job.recipe.explore
 
 
-def settings_of(card: ExploreCard) -> Exploration:
+def settings_of(card: ExploreCard, prefixes: Literal["all", "start"] = "all") -> Exploration:
     """As the explorer takes them."""
     shared = ("sampler", "k", "pairs_per_prefix", "branch_label", "temperature", "top_p", "max_tokens")
     values = {
         name: getattr(card, name) for name in (*shared, "first", "min_chance", "turns", "seed", "workers")
     }
-    return Exploration(**values, hints=not card.hint_blind)
+    return Exploration(**values, prefixes=prefixes, hints=not card.hint_blind)
 
 
 def brancher_for(job: Job, card: ExploreCard) -> Brancher:
@@ -92,7 +92,8 @@ def processor_of(job: Job) -> Loaded:
 
 async def _explore(job: Job, card: ExploreCard, judge: Judge) -> None:
     brancher = brancher_for(job, card)
-    total = len(samples_of(job.plans))
+    samples = ordered(samples_of(job.plans).values(), card)
+    total = len(samples)
     said = [0]
     noted: set[str] = set()
 
@@ -104,8 +105,10 @@ async def _explore(job: Job, card: ExploreCard, judge: Judge) -> None:
             noted.add(progress.note)
             job.say(f"warning: dropped: {progress.note}")
 
+    assert isinstance(job.recipe, BranchRecipe | PreferenceRecipe)
+    settings = settings_of(card, job.recipe.pairs.prefixes)
     try:
-        found = await explore(settings_of(card), brancher, judge, _samples(job), job.explored, watch)
+        found = await explore(settings, brancher, judge, samples, job.explored, watch, card.budget)
     finally:
         await brancher.close()
         await judge.close()
@@ -128,8 +131,3 @@ def summary(found: Yield) -> str:
         f"{found.pairs} pairs, {found.generated_tokens:,} tokens, {found.judge_calls:,} judge calls; "
         f"pairs: {', '.join(rates)}"
     )
-
-
-def _samples(job: Job) -> Iterator[Sample]:
-    for plan in job.plans:
-        yield from plan

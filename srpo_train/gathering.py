@@ -17,7 +17,8 @@ from rsbench.models.hf_loading import Loaded
 from rsbench.plan import Plan, Sample
 from rsbench.records import digest
 from rsbench.types import UserError
-from srpo_train.branches import FILE, Branch, Group, Label, Pair, hash_ids, load_groups, pairs
+from srpo_train.branches import FILE, Branch, Group, Label, Pair, hash_ids, pairs
+from srpo_train.explored import groups_for
 from srpo_train.job import Job
 from srpo_train.paths import token_path
 from srpo_train.questions import ChosenPair, Continuation, Question
@@ -86,11 +87,12 @@ def gather(job: Job, loaded: Loaded) -> Gathered:
     """
     recipe = job.recipe
     assert isinstance(recipe, BranchRecipe)
-    groups, strange = without_images(load_groups(job.explored / FILE), loaded)
+    samples = samples_of(job.plans)
+    known = groups_for(job.explored, recipe.explore, samples.values())
+    groups, strange = without_images(known, loaded)
     kept = chosen_groups(groups, recipe.pairs, recipe.optimise.seed)
     chosen = pairs(kept, recipe.pairs.cap, recipe.optimise.seed)
     everything = recipe.loss.contrast == "advantage"
-    samples = samples_of(job.plans)
     by_item: dict[str, list[Pair]] = {}
     for pair in chosen:
         by_item.setdefault(pair.group.item, []).append(pair)

@@ -18,8 +18,9 @@ from srpo_train.layouts import collator_for
 from srpo_train.objectives import sum_scores
 from srpo_train.questions import Question
 from srpo_train.recipes import BranchRecipe
+from srpo_train.rows import padded_rows, tree_row
 from srpo_train.trainer import SRPOTrainer, add_scoring, log_probs
-from srpo_train.training import adapted, finish, open_model, say, trainer_settings
+from srpo_train.training import adapted, finish, open_model, say, trainer_settings, within_budget
 
 AGREE_FLOAT32, AGREE_BFLOAT16 = 2e-3, 0.1  # between the two layouts, in mean log-probability of a branch
 
@@ -41,6 +42,8 @@ def optimise(job: Job) -> None:
     )
     objective = recipe.loss.objective()
     add_scoring(loaded.model)
+    tokens = [row_tokens(question, recipe) for question in gathered.train.light]
+    optimise = within_budget(recipe.optimise, tokens)
     if recipe.optimise.layout == "tree":
         check_tree(loaded, min(gathered.train.light, key=_size), gathered.train)
     if objective.needs_before:
@@ -49,14 +52,22 @@ def optimise(job: Job) -> None:
     model = adapted(loaded.model, recipe.lora, recipe.optimise)
     trainer = SRPOTrainer(
         model,
-        TrainingArguments(**trainer_settings(job, recipe.optimise, bool(gathered.held_out.light))),
+        TrainingArguments(**trainer_settings(job, optimise, bool(gathered.held_out.light))),
         objective,
         gathered.train,
         gathered.held_out,
         loaded.tokenizer.pad_token_id,
         recipe.optimise.layout,
     )
-    finish(job, trainer, loaded, gathered.report)
+    finish(job, trainer, loaded, gathered.report | {"tokens_a_question": sum(tokens) / len(tokens)})
+
+
+def row_tokens(question: Question, recipe: BranchRecipe) -> int:
+    """What one question puts through the model in the recipe's layout, padding left out."""
+    with_reference = "reference" in recipe.loss.objective().scores
+    if recipe.optimise.layout == "tree":
+        return len(tree_row(question, with_reference).ids)
+    return sum(len(row.ids) for row in padded_rows(question, with_reference))
 
 
 def check_tree(loaded: Loaded, light: Question, questions: Questions) -> None:

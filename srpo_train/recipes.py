@@ -54,6 +54,11 @@ class ExploreCard(Strict):
     hint_blind: bool = field(False, "Whether the judge sees no note and no reference path.")
     batch_size: Count = field(64, "Branches grown together by a local model.")
     workers: Count = field(4, "Items explored at a time.")
+    budget: Count | None = field(
+        None,
+        "Tokens that may be generated: whole items, in an order drawn by the seed, until they are spent. "
+        "Unset: every item.",
+    )
     seed: int = field(0, "Seed of the branches.")
 
 
@@ -112,6 +117,11 @@ class OptimiseCard(Strict):
     warmup: Fraction = field(0.0, "Share of the steps with a rising learning rate.")
     epochs: Positive = field(3.0, "Passes over the questions.")
     max_steps: Count | None = field(None, "Stop after so many optimiser steps, whatever `epochs` says.")
+    budget: Count | None = field(
+        None,
+        "Tokens that may pass through the model to be learnt from, prompts and images included; sets the "
+        "steps, whatever `epochs` says.",
+    )
     batch: Count = field(1, "Questions in one forward pass of one process.")
     accumulate: Count = field(8, "Forward passes of an optimiser step.")
     weight_decay: Annotated[float, Field(ge=0)] = field(0.0, "AdamW's weight decay.")
@@ -266,7 +276,13 @@ def named(reference: str) -> Any:
 
 
 def changed(recipe: Recipe, where: str, **values: Any) -> Recipe:
-    """The recipe with some keys replaced, checked again."""
+    """The recipe with some keys replaced, checked again; `seed` stands for all of its seeds."""
     given = {key: value for key, value in values.items() if value is not None}
-    found: Recipe = validated(TypeAdapter(type(recipe)), recipe.model_dump(by_alias=True) | given, where)
+    seed = given.pop("seed", None)
+    data = recipe.model_dump(by_alias=True) | given
+    if seed is not None:
+        for part in (data, data.get("explore", {}), data["optimise"]):
+            if "seed" in part:
+                part["seed"] = seed
+    found: Recipe = validated(TypeAdapter(type(recipe)), data, where)
     return found

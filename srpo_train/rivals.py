@@ -15,18 +15,20 @@ from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, KTOConfig, KTOTr
 
 from rsbench.judges.base import Case, Judge
 from rsbench.models.base import GenParams, ProviderError
+from rsbench.models.hf_loading import Loaded
 from rsbench.plan import Sample
 from rsbench.records import digest
 from rsbench.steps import segment
 from rsbench.types import Item, Reply, UserError, Verdict
-from srpo_train.branches import FILE, load_groups, pairs
+from srpo_train.branches import FILE, pairs
+from srpo_train.explored import groups_for
 from srpo_train.gathering import chosen_groups, encode, held_out, samples_of
 from srpo_train.job import Job
 from srpo_train.judging import judge_for
 from srpo_train.paths import path_text
-from srpo_train.recipes import GrpoRecipe, PreferenceRecipe, SftRecipe
+from srpo_train.recipes import GrpoRecipe, PreferenceRecipe, Recipe, SftRecipe
 from srpo_train.trainer import WholeCheckpoints
-from srpo_train.training import adapted, finish, open_model, say, trainer_settings
+from srpo_train.training import adapted, finish, open_model, say, trainer_settings, within_budget
 
 Row = dict[str, Any]
 
@@ -60,7 +62,8 @@ def optimise(job: Job) -> None:
     if isinstance(recipe, GrpoRecipe):
         sides[1] = []  # its rewards are not held-out pairs; the run measures it
     say(job, f"{len(sides[0])} examples to train on, {len(sides[1])} held out")
-    settings = trainer_settings(job, recipe.optimise, bool(sides[1]))
+    tokens = [_tokens(loaded, recipe, samples[row["item"]], row) for row in sides[0]]
+    settings = trainer_settings(job, within_budget(recipe.optimise, tokens), bool(sides[1]))
     train, test = (_table(side, keep_item=isinstance(recipe, GrpoRecipe)) for side in sides)
     model = adapted(loaded.model, recipe.lora, recipe.optimise)
     shared = {"model": model, "train_dataset": train, "processing_class": loaded.processor}
@@ -78,7 +81,26 @@ def optimise(job: Job) -> None:
     else:
         assert isinstance(recipe, GrpoRecipe)
         trainer = _grpo(job, recipe, shared, settings, samples)
-    finish(job, trainer, loaded, {"questions": len({r["item"] for r in sides[0]}), "examples": len(sides[0])})
+    report = {"questions": len({r["item"] for r in sides[0]}), "examples": len(sides[0])}
+    finish(job, trainer, loaded, report | {"tokens_a_question": sum(tokens) / len(tokens)})
+
+
+def _tokens(loaded: Loaded, recipe: Recipe, sample: Sample, row: Row) -> int:
+    """What an example puts through the model.
+
+    Replies yet to be sampled are taken to be as long as the reference path, and their tokens count twice:
+    once to make them, once to learn from them.
+    """
+    prompt = len(encode(loaded, sample).ids)
+
+    def length(said: str) -> int:
+        return len(loaded.tokenizer(said, add_special_tokens=False)["input_ids"]) + 1  # the stop token
+
+    if isinstance(recipe, GrpoRecipe):
+        path = sample.item.reference
+        return recipe.generations * (prompt + 2 * length(path_text(path)[0] if path else ""))
+    texts = [row[name][0]["content"] for name in ("completion", "chosen", "rejected") if name in row]
+    return sum(prompt + length(text) for text in texts)
 
 
 def _rows(job: Job, samples: dict[str, Sample]) -> list[Row]:
@@ -98,7 +120,8 @@ def _rows(job: Job, samples: dict[str, Sample]) -> list[Row]:
 
 
 def _preferences(job: Job, recipe: PreferenceRecipe, samples: dict[str, Sample]) -> list[Row]:
-    groups = chosen_groups(load_groups(job.explored / FILE), recipe.pairs, recipe.optimise.seed)
+    known = groups_for(job.explored, recipe.explore, samples.values())
+    groups = chosen_groups(known, recipe.pairs, recipe.optimise.seed)
     if recipe.kind == "kto":
         rows = [
             {**_asked(samples[g.item]), "completion": _said(b.text), "label": bool(b.label.favourable)}

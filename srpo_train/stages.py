@@ -7,6 +7,7 @@ checkpoint and stops at a finished model, running resumes as any run does.
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from rsbench import cards
 from rsbench.judges import registry as judges
@@ -100,13 +101,10 @@ def _run_judge(job: Job, task: str) -> str:
     return wanted
 
 
-def _note(place: Path, job: Job) -> None:
-    """Write into the run's manifest what its model was trained from, for the row."""
+def note_training(place: Path, training: dict[str, Any]) -> None:
+    """Write into a run's manifest what its model was trained from (recipe, base, seed), for the row."""
     with RunFolder(place).locked() as folder:
-        manifest = folder.manifest()
-        seed = job.recipe.optimise.seed
-        manifest["training"] = {"recipe": job.recipe.name, "base": job.model, "seed": seed}
-        folder.write(MANIFEST, manifest)
+        folder.write(MANIFEST, folder.manifest() | {"training": training})
 
 
 def _run(job: Job, run_judges: dict[str, str]) -> bool:
@@ -131,6 +129,7 @@ def _run(job: Job, run_judges: dict[str, str]) -> bool:
         )
         place = job.out / "run" / Path(task).name
         complete &= run_and_show(settings, place)
-        _note(place, job)
+        seed = job.recipe.optimise.seed
+        note_training(place, {"recipe": job.recipe.name, "base": job.model, "seed": seed})
         job.say(f"row: rsbench leaderboard add {place}")
     return complete

@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import os
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +112,19 @@ def trainer_settings(job: Job, optimise: OptimiseCard, evaluates: bool) -> dict[
     }
 
 
+def within_budget(optimise: OptimiseCard, tokens: Sequence[int]) -> OptimiseCard:
+    """The settings with as many steps as the budget pays for, if there is one; at least one.
+
+    Args:
+        optimise: The recipe's.
+        tokens: What each question or example puts through the model, padding left out.
+    """
+    if optimise.budget is None:
+        return optimise
+    a_step = sum(tokens) / len(tokens) * optimise.batch * optimise.accumulate * world_size()
+    return optimise.model_copy(update={"max_steps": max(1, round(optimise.budget / a_step))})
+
+
 def finish(job: Job, trainer: Any, loaded: Loaded, report: dict[str, Any]) -> None:
     """Train from the last checkpoint, evaluate, save model and card."""
     if job.recipe.optimise.fsdp and not trainer.is_fsdp_enabled:
@@ -120,14 +135,16 @@ def finish(job: Job, trainer: Any, loaded: Loaded, report: dict[str, Any]) -> No
     if began is not None:
         say(job, f"resuming from {began}")
     before = trainer.evaluate() if trainer.eval_dataset and began is None else {}
+    clock = time.perf_counter(), time.process_time()
     trainer.train(resume_from_checkpoint=str(began) if began else None)
+    took = {"seconds": time.perf_counter() - clock[0], "cpu_seconds": time.process_time() - clock[1]}
     after = trainer.evaluate() if trainer.eval_dataset else {}
     trainer.save_model(str(job.out / MODEL))
     if rank() == 0:
         loaded.processor.save_pretrained(job.out / MODEL)
         held_out = {"before": before, "after": after}
         history = [line for line in trainer.state.log_history if "loss" in line]
-        report = report | {"steps": trainer.state.global_step, "held_out": held_out, "history": history}
+        report |= took | {"steps": trainer.state.global_step, "held_out": held_out, "history": history}
         write_card(job, job.out / MODEL, report)
 
 
