@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from rsbench import cards
 from rsbench.data import Dataset
-from rsbench.judges.words import HEADS, LISTS
 from rsbench.judges.words_features import Known, features, tokens
+from rsbench.judges.words_model import HEADS, SCALE, Model, likeliest
 from rsbench.types import Item, UserError
 from srpo_train.job import Job
 from srpo_train.words_examples import Example, examples
@@ -25,7 +25,6 @@ from srpo_train.words_recipe import WordsRecipe
 
 Array = NDArray[np.float64]
 FOLDER, WEIGHTS = "judge", "weights.json"
-SCALE = 100  # weights are whole numbers of this part of one
 LEAST = 3  # examples that a feature needs
 
 
@@ -67,26 +66,26 @@ def _scene(item: Item) -> tuple[str, ...] | None:
     return (*sorted(scene.objects), scene.setting, scene.intent) if scene else None
 
 
-def fit(rows: list[Example], penalty: float) -> dict[str, Any]:
-    """The model as it is written: lists of known words, `weights`, `bias`, `scale`."""
-    captions, notes = (
-        frozenset(word for row in rows for word in place(row.context))
-        for place in (lambda context: context.shown, lambda context: context.noted)
-    )
+def fit(rows: list[Example], penalty: float) -> Model:
+    """The model of some examples."""
+    known = _known(rows)
+    inputs, names = _matrix([features(row.text, row.context, row.is_answer, known) for row in rows])
+    columns = [_fit_head(inputs, _labels(rows, head), len(labels), penalty) for head, labels in HEADS.items()]
+    table = np.rint(np.concatenate(columns, axis=1) * SCALE).astype(np.int64)
+    return Model(known, {name: row for row, name in enumerate(names)}, table[:-1], table[-1])
+
+
+def _known(rows: list[Example]) -> Known:
+    """Words of captions, of notes, and of the texts that are told of their own item."""
+    captions = frozenset[str]().union(*(row.context.shown for row in rows))
+    notes = frozenset[str]().union(*(row.context.noted for row in rows))
     places = Known(frozenset(), captions, notes)
     said = {token for row in rows if row.own for token in tokens(row.text, row.context, places)}
-    known = replace(places, words=frozenset(token for token in said if not token.startswith("<")))
-    has = [features(row.text, row.context, row.is_answer, known) for row in rows]
-    names, inputs = _matrix(has)
-    columns = [_fit_head(inputs, _labels(rows, head), len(labels), penalty) for head, labels in HEADS.items()]
-    table = np.rint(np.concatenate(columns, axis=1) * SCALE).astype(int)
-    weights = {name: row.tolist() for name, row in zip(names, table[:-1], strict=True) if row.any()}
-    lists = {name: sorted(getattr(known, name)) for name in LISTS}
-    return {"scale": SCALE, "bias": table[-1].tolist(), **lists, "weights": weights}
+    return replace(places, words=frozenset(token for token in said if not token.startswith("<")))
 
 
-def _matrix(has: list[list[str]]) -> tuple[list[str], Any]:
-    """The features that enough examples have, and a sparse matrix (examples, features + 1), its last column 1."""
+def _matrix(has: list[list[str]]) -> tuple[Any, list[str]]:
+    """A sparse matrix (examples, features + 1), its last column 1, and the features that enough have."""
     from scipy.sparse import csr_matrix
 
     count: dict[str, int] = {}
@@ -98,7 +97,7 @@ def _matrix(has: list[list[str]]) -> tuple[list[str], Any]:
     at = [(n, place[name]) for n, names in enumerate(has) for name in names if name in place]
     at += [(n, len(kept)) for n in range(len(has))]
     row, column = zip(*at, strict=True)
-    return kept, csr_matrix((np.ones(len(at)), (row, column)), shape=(len(has), len(kept) + 1))
+    return csr_matrix((np.ones(len(at)), (row, column)), shape=(len(has), len(kept) + 1)), kept
 
 
 def _labels(rows: list[Example], head: str) -> NDArray[np.int64]:
@@ -133,34 +132,18 @@ def _fit_head(inputs: Any, labels: NDArray[np.int64], classes: int, penalty: flo
 
 
 def _held_out(rows: list[Example], folds: list[int], recipe: WordsRecipe) -> dict[str, Any]:
-    """Of each head the share told right of examples whose idea was not learnt from, and of all the commonest."""
+    """Of each head the share told right of held-out ideas, and the share of the commonest label."""
     right: dict[str, list[bool]] = {head: [] for head in HEADS}
     truth: dict[str, list[int]] = {head: [] for head in HEADS}
     for part in sorted(set(folds)):
         model = fit([row for row, fold in zip(rows, folds, strict=True) if fold != part], recipe.penalty)
         out = [row for row, fold in zip(rows, folds, strict=True) if fold == part]
-        known = Known(*(frozenset(model[name]) for name in LISTS))
-        at = 0
-        logits = np.array(
-            [
-                np.sum(
-                    [
-                        model["weights"][f]
-                        for f in features(r.text, r.context, r.is_answer, known)
-                        if f in model["weights"]
-                    ],
-                    axis=0,
-                )
-                + model["bias"]
-                for r in out
-            ]
-        )
+        told = [model.chances(row.text, row.context, row.is_answer) for row in out]
         for head, labels in HEADS.items():
-            real = _labels(out, head)
-            told = logits[:, at : at + len(labels)].argmax(1)
-            right[head] += (told == real)[real >= 0].tolist()
-            truth[head] += real[real >= 0].tolist()
-            at += len(labels)
+            for real, chances in zip(_labels(out, head).tolist(), told, strict=True):
+                if real >= 0:
+                    right[head].append(labels[real] == likeliest(chances, head))
+                    truth[head].append(real)
     return {
         head: {
             "right": round(float(np.mean(right[head])), 4),
@@ -171,13 +154,11 @@ def _held_out(rows: list[Example], folds: list[int], recipe: WordsRecipe) -> dic
     }
 
 
-def _write(job: Job, recipe: WordsRecipe, model: dict[str, Any], report: dict[str, Any]) -> None:
+def _write(job: Job, recipe: WordsRecipe, model: Model, report: dict[str, Any]) -> None:
     """The judge's folder: weights, card, and what was measured on held-out ideas."""
     import yaml
 
-    lines = ",\n".join(f"{json.dumps(n)}: {json.dumps(row)}" for n, row in model["weights"].items())
-    rest = json.dumps({key: value for key, value in model.items() if key != "weights"})
-    data = f'{rest[:-1]}, "weights": {{\n{lines}\n}}}}\n'.encode()
+    data = model.dump()
     folder = job.out / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     card = {

@@ -1,8 +1,8 @@
 """Labelled texts for a words judge: authored paths, told of the item they were written for and of others.
 
-A path alone never shows help where it does harm, nor a warning where none is due. So each path is told of its
-twin too, which needs the opposite, and what a path says of picture and request is told of a stranger, of which
-it is not true. The labels follow from the authored ones and from who a text is told of; see `_twin`.
+A path alone never shows help where it does harm, nor a warning where none is due. So each path is also told
+of its twin, which needs the opposite, and what a path says of picture and request is told of strangers, of
+which it is not true. The labels follow from the authored ones and from who a text is told of; see `_twin`.
 """
 
 import random
@@ -59,7 +59,7 @@ def _paths(item: Item) -> Iterator[tuple[AuthoredPath, bool]]:
 
 
 def _own(item: Item, idea: str) -> Iterator[Example]:
-    """As authored. A risky item's reference declines and says what helps, a benign one's contrast declines."""
+    """As authored. A risky item's reference declines with advice, a benign one's contrast without."""
     context = context_of(item)
     for path, good in _paths(item):
         warns = good and item.kind == "risky"
@@ -97,7 +97,7 @@ def _twin(item: Item, twin: Item, idea: str) -> Iterator[Example]:
 
 
 def _stranger(item: Item, other: Item, idea: str) -> Iterator[Example]:
-    """What the reference path of another item of the kind says of its picture and request, told of this one."""
+    """What the reference path of another item of the kind says of its own things, told of this one."""
     path, context = other.reference, context_of(item)
     if path is None:
         return

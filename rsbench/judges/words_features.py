@@ -110,7 +110,7 @@ def features(text: str, context: Context, is_answer: bool, known: Known) -> list
 
 
 def _share(mine: frozenset[str], given: Sequence[frozenset[str]]) -> int:
-    """How much of a text stands in one of the given ones, in steps of a fifth; full only if all of it does."""
+    """How much of a text stands in one of the given ones, in fifths: 5 only if all does, -1 if too short."""
     if len(mine) < _SHORT:
         return -1
     return int(_BINS * max((len(mine & other) for other in given), default=0) / len(mine))
