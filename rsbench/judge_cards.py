@@ -96,6 +96,25 @@ class RewardJudge(Card):
             raise ValueError("safe_below must not be above unsafe_from")
 
 
+class WordsJudge(Card):
+    """A linear model of a closed world's sentences, trained by `rsbench train` with a recipe `words`."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    kind: Literal["words"]
+    name: Name
+    description: str
+    weights: Annotated[str, Field(pattern=r"^[\w-]+\.json$")]  # beside the card
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]  # of the weights
+    safe_below: Annotated[float, Field(gt=0, lt=1)]  # P(unsafe) below it is safe …
+    unsafe_from: Annotated[float, Field(gt=0, lt=1)]  # … from here on unsafe, and between them unclear
+    unknown_above: Annotated[float, Field(ge=0, lt=1)]  # share of unknown words above which all is unclear
+
+    def model_post_init(self, context: object) -> None:
+        """The band may be empty, not upside down."""
+        if self.safe_below > self.unsafe_from:
+            raise ValueError("safe_below must not be above unsafe_from")
+
+
 class MockJudge(Card):
     """The scripted judge: labels from the item's own authored labels."""
 
@@ -178,7 +197,15 @@ class PythonJudge(Card):
 
 
 JudgeCard = (
-    LlmJudge | GuardJudge | OverlapJudge | RewardJudge | MockJudge | OracleJudge | PanelJudge | PythonJudge
+    LlmJudge
+    | GuardJudge
+    | OverlapJudge
+    | RewardJudge
+    | WordsJudge
+    | MockJudge
+    | OracleJudge
+    | PanelJudge
+    | PythonJudge
 )
 _JUDGE: TypeAdapter[JudgeCard] = TypeAdapter(Annotated[JudgeCard, Field(discriminator="kind")])
 

@@ -237,6 +237,7 @@ KINDS: dict[str, Kind] = {
     "kto": Kind("srpo_train.recipes:PreferenceRecipe", "srpo_train.rivals:optimise", explores=True),
     "grpo": Kind("srpo_train.recipes:GrpoRecipe", "srpo_train.rivals:optimise"),
     "reward": Kind("srpo_train.reward_recipe:RewardRecipe", "srpo_train.reward:optimise", makes="judge"),
+    "words": Kind("srpo_train.words_recipe:WordsRecipe", "srpo_train.words:optimise", makes="judge"),
 }
 
 

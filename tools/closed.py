@@ -31,8 +31,11 @@ ROUNDS = {"train": 6, "validation": 1}  # × 30 pairs
 DEMO = 3  # pairs of each kind of hold-out
 
 
-def make(seed: int, out: Path) -> dict[str, int]:
-    """Write a whole task folder; returns the number of items of each file."""
+def make(seed: int, out: Path, detours: Sequence[str] = ("train",)) -> dict[str, int]:
+    """Write a whole task folder; returns the number of items of each file.
+
+    `detours`: families of the contrast paths of training items, a pair of each in turn.
+    """
     world = load()
     artist = Artist(world)
     excluded = json.loads(TRAINING.read_text(encoding="utf-8"))["exclusions"]
@@ -41,7 +44,10 @@ def make(seed: int, out: Path) -> dict[str, int]:
     made = {"items.jsonl": records(artist, tested, "test", seed, out)}
     for purpose, rounds in ROUNDS.items():
         twins = pairs.trained(world, excluded, seed, purpose, rounds, taken)
-        made[f"{purpose}.jsonl"] = records(artist, twins, "train", seed, out)
+        lines = []
+        for number, pair in enumerate(twins):
+            lines += records(artist, [pair], detours[number % len(detours)], seed, out)
+        made[f"{purpose}.jsonl"] = lines
     for name, lines in made.items():
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
         (out / name).write_text(text, encoding="utf-8")
@@ -72,13 +78,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--out", type=Path, help="folder of the task")
     parser.add_argument("--lexicon", type=Path, help="write the oracle judge's lexicon to this file")
+    families = {"nargs": "+", "choices": ("train", "drift"), "default": ["train"]}
+    parser.add_argument("--detours", **families, help="families of wrong paths of training items")
     args = parser.parse_args(argv)
     if args.lexicon is not None:
         value: dict[str, Any] = lexicon(load())
         args.lexicon.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
     if args.out is not None:
         args.out.mkdir(parents=True, exist_ok=True)
-        sys.stdout.write(f"{args.out}: {make(args.seed, args.out)}\n")
+        sys.stdout.write(f"{args.out}: {make(args.seed, args.out, args.detours)}\n")
     if args.lexicon is None and args.out is None:
         parser.error("give --out or --lexicon")
     return 0

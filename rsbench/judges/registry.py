@@ -93,6 +93,10 @@ def build(
         from rsbench.judges.reward import RewardJudge
 
         return RewardJudge(card, found)
+    if isinstance(card, cards.WordsJudge):
+        from rsbench.judges.words import WordsJudge
+
+        return WordsJudge(card, found)
     if isinstance(card, cards.OracleJudge):
         from rsbench.judges.oracle import OracleJudge
 
