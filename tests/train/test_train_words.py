@@ -46,7 +46,7 @@ def recipe(folder: Path, **more: Any) -> Path:
     return path
 
 
-def test_training_again_gives_the_same_judge_and_another_penalty_another(tmp_path: Path) -> None:
+def test_training_again_gives_the_same_judge(tmp_path: Path) -> None:
     path = recipe(tmp_path)
     for out in ("a", "b"):
         ok("train", path, "--out", out, cwd=tmp_path)
@@ -57,9 +57,6 @@ def test_training_again_gives_the_same_judge_and_another_penalty_another(tmp_pat
         "a scene of the benchmark was learnt from"
     )
     assert held_out["safety"]["right"] > held_out["safety"]["commonest"]
-    ok("train", recipe(tmp_path, penalty=1.0), "--out", "c", cwd=tmp_path)
-    cards = [load_judge(str(tmp_path / out / "judge" / "judge.yaml"))[0] for out in ("a", "c")]
-    assert cards[0].sha256 != cards[1].sha256  # type: ignore[union-attr]
 
 
 def test_what_makes_no_sense_is_refused(tmp_path: Path) -> None:
