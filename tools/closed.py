@@ -2,6 +2,7 @@
 
     python tools/closed.py --out tasks/rsbench-closed            the shelf's own copy (default seed)
     python tools/closed.py --seed 7 --out build/closed-7         fresh items of the same kind
+    python tools/closed.py --seed 12 --detours train drift --out build/closed-12   what the judge words learns
     python tools/closed.py --lexicon judges/oracle/lexicon.json  the oracle judge's words
 
 The world and its hold-outs: tools/tiny/world.yaml and world.py; which pairs are made: tools/tiny/twins.py.
@@ -78,8 +79,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--out", type=Path, help="folder of the task")
     parser.add_argument("--lexicon", type=Path, help="write the oracle judge's lexicon to this file")
-    families = {"nargs": "+", "choices": ("train", "drift"), "default": ["train"]}
-    parser.add_argument("--detours", **families, help="families of wrong paths of training items")
+    parser.add_argument(
+        "--detours",
+        nargs="+",
+        choices=("train", "drift"),
+        default=["train"],
+        help="families of the wrong paths of training items, a pair of each in turn",
+    )
     args = parser.parse_args(argv)
     if args.lexicon is not None:
         value: dict[str, Any] = lexicon(load())
