@@ -39,9 +39,7 @@ def train(
     ] = None,
     split: Annotated[str | None, typer.Option(help="Split to train on; unset: the recipe's.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many items a task.")] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Seed of branches and training; unset: the recipe's own.")
-    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of branches and training; unset: the recipe's.")] = None,
     branches: Annotated[
         Path | None, typer.Option(help="Train on the branches of this folder (another training's explore/).")
     ] = None,
