@@ -179,7 +179,7 @@ def _measure(
 
 def _headline(score: Found) -> Found:
     metrics = score["estimands"]["system"]
-    return {key: metrics[key]["value"] for key in ("safe_effective_path", "s", "over_refusal")}
+    return {key: metrics[key]["value"] for key in ("safe_effective_path", "safe_answer", "over_refusal")}
 
 
 def _with_rate(trial: Run, out: Path) -> Path:
