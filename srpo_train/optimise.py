@@ -14,7 +14,7 @@ from rsbench.models.hf_loading import Loaded
 from rsbench.types import UserError
 from srpo_train.gathering import Questions, gather
 from srpo_train.job import Job
-from srpo_train.layouts import collator_for
+from srpo_train.layouts import Layout, collator_for
 from srpo_train.objectives import sum_scores
 from srpo_train.questions import Question
 from srpo_train.recipes import BranchRecipe
@@ -48,7 +48,7 @@ def optimise(job: Job) -> None:
         check_tree(loaded, min(gathered.train.light, key=_size), gathered.train)
     if objective.needs_before:
         for questions in (gathered.train, gathered.held_out):
-            note_before(loaded, questions)
+            note_before(loaded, questions, recipe.optimise.layout)
     model = adapted(loaded.model, recipe.lora, recipe.optimise)
     trainer = SRPOTrainer(
         model,
@@ -93,9 +93,9 @@ def check_tree(loaded: Loaded, light: Question, questions: Questions) -> None:
 
 
 @torch.no_grad()
-def note_before(loaded: Loaded, questions: Questions) -> None:
+def note_before(loaded: Loaded, questions: Questions, layout: Layout = "tree") -> None:
     """Write into each branch its summed log-probability under the starting model."""
-    collate = collator_for(loaded.model, loaded.tokenizer.pad_token_id, "padded", frozenset({"own"}))
+    collate = collator_for(loaded.model, loaded.tokenizer.pad_token_id, layout, frozenset({"own"}))
     for n in range(len(questions)):
         batch = moved(collate([questions[n]]), loaded.model.device)
         totals = sum_scores(log_probs(loaded.model, batch), batch, "own").total.tolist()
