@@ -49,7 +49,13 @@ def text(job: Job, stages: tuple[str, ...]) -> str:
             prefixes = 1.0
         branches = len(samples) * prefixes * recipe.explore.k
         rest = path / 2 if recipe.pairs.prefixes == "all" else path
-        if "explore" in stages:
+        if "explore" in stages and recipe.explore.budget is not None:
+            share = min(1.0, recipe.explore.budget / (branches * rest))
+            lines.append(
+                f"explore: {recipe.explore.budget:,} generated tokens, about {share * len(samples):.0f} "
+                f"items with {share * branches:.0f} branches, as many judge calls at most"
+            )
+        elif "explore" in stages:
             most = int(branches * recipe.explore.max_tokens)
             lines.append(
                 f"explore: up to {branches:.0f} branches, as many judge calls at most; about "
@@ -68,6 +74,8 @@ def _optimise(job: Job, items: int, row: float, sizes: Sizes) -> list[str]:
     questions = math.ceil(items * (1 - optimise.held_out))
     a_step = optimise.batch * optimise.accumulate * world_size()
     steps = optimise.max_steps or math.ceil(math.ceil(questions / a_step) * optimise.epochs)
+    if optimise.budget is not None:
+        steps = max(1, round(optimise.budget / (a_step * row)))
     tokens = steps * a_step * row
     parts = memory(sizes, row * optimise.batch, job.recipe.lora is not None, optimise.recompute)
     shares = ", ".join(f"{name} {size / GIB:.2f}" for name, size in parts.items())

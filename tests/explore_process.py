@@ -108,9 +108,10 @@ def run(
     brancher: ScriptedBrancher | None = None,
     judge: ScriptedJudge | None = None,
     n: int = 3,
+    budget: int | None = None,
 ) -> Yield:
-    made = explore(settings, brancher or ScriptedBrancher(), judge or ScriptedJudge(), samples(n), out)
-    return asyncio.run(made)
+    brancher, judge = brancher or ScriptedBrancher(), judge or ScriptedJudge()
+    return asyncio.run(explore(settings, brancher, judge, samples(n), out, budget=budget))
 
 
 def main(out: str, log: str, die_at: str = "0") -> None:

@@ -71,6 +71,25 @@ def test_a_dry_run_says_what_it_would_take_and_writes_nothing(home: Path, tmp_pa
     assert not (tmp_path / "t").exists()
 
 
+def test_budgets_and_seed_from_the_command_line_to_the_row(home: Path, tmp_path: Path) -> None:
+    path = recipe(home, "paid", explore={"budget": 400}, optimise={"budget": 3000, "max_steps": None})
+    dry = train(home, tmp_path, path, "--dry-run")
+    assert "400 generated tokens" in dry.err, dry.err
+    done = train(home, tmp_path, path, "--out", "t", "--seed", 7)
+    assert done.code == 0, done.err
+    branches = lines(tmp_path / "t" / "explore" / "branches.jsonl")
+    assert {b["seed"] for b in branches} == {7}
+    report = json.loads((tmp_path / "t" / "model" / "training.json").read_text())["report"]
+    paid_for = round(3000 / (2 * report["tokens_a_question"]))
+    assert report["steps"] == max(1, paid_for), "batch 2: so many steps' questions make 3,000 tokens"
+    added = main_("leaderboard", "add", "t/run/exam", "--out", "rows", cwd=tmp_path)
+    assert added.code == 0, added.err
+    (row,) = (tmp_path / "rows").glob("*coin.json")
+    known = json.loads(row.read_text())
+    assert known["training"] | {"base": ""} == {"recipe": "paid", "base": "", "seed": 7}
+    assert known["model"]["name"].endswith("net + paid, seed 7"), "not the folder on this disk"
+
+
 @pytest.mark.parametrize(
     "changes, words",
     [
