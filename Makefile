@@ -12,7 +12,7 @@ AXE := build/axe/package/axe.min.js
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow test-browser lint scenes readme rows clean
+.PHONY: demo test test-slow test-browser lint scenes readme rows comparison comparison-tables clean
 
 demo: $(VENV)/.demo
 	$(BIN)/rsbench run --subset demo
@@ -59,7 +59,15 @@ $(AXE):
 rows: $(VENV)/.demo
 	$(BIN)/python tools/rows.py leaderboard/rows
 
-readme: $(VENV)/.test
+# Every training method on the embedded model: trainings, runs, rows, tables. Hours; goes on where it stopped.
+comparison: $(VENV)/.test
+	$(BIN)/python tools/comparison.py run
+	$(BIN)/python tools/comparison.py tables
+
+comparison-tables: $(VENV)/.test
+	$(BIN)/python tools/comparison.py tables
+
+readme: $(VENV)/.test comparison-tables
 	$(BIN)/python tools/readme.py
 	$(BIN)/python tools/picture.py
 
