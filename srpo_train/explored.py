@@ -8,6 +8,7 @@ import dataclasses
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rsbench.plan import Sample
@@ -32,7 +33,26 @@ def ordered(samples: Iterable[Sample], card: ExploreCard) -> list[Sample]:
     )
 
 
-def groups_for(folder: Path, card: ExploreCard, samples: Iterable[Sample]) -> list[Group]:
+@dataclass(frozen=True)
+class Taken:
+    """What a recipe takes of an exploration, and what that part of it cost."""
+
+    groups: list[Group]
+    items: int
+    generated_tokens: int
+    judge_calls: int  # identical branches of a prefix share one
+
+    @property
+    def cost(self) -> dict[str, int]:
+        """For the report of a training."""
+        return {
+            "explored_items": self.items,
+            "generated_tokens": self.generated_tokens,
+            "judge_calls": self.judge_calls,
+        }
+
+
+def taken(folder: Path, card: ExploreCard, samples: Iterable[Sample]) -> Taken:
     """The explored prefixes that a recipe may use, with the labels that its rule gives.
 
     Raises:
@@ -47,7 +67,14 @@ def groups_for(folder: Path, card: ExploreCard, samples: Iterable[Sample]) -> li
                 f"{card.branch_label!r}; explore with that (its branches serve both)"
             )
         branches = [by_answer(branch) for branch in branches]
-    return group(within(branches, ordered(samples, card), card.budget), str(folder / FILE))
+    kept = within(branches, ordered(samples, card), card.budget)
+    asked = {(b.item, b.prefix_ids, b.branch_ids) for b in kept if b.verdict and b.draw >= 0}
+    return Taken(
+        group(kept, str(folder / FILE)),
+        len({branch.item for branch in kept}),
+        sum(branch.n_generated for branch in kept),
+        len(asked),
+    )
 
 
 def within(branches: Sequence[Branch], order: Sequence[Sample], budget: int | None) -> list[Branch]:

@@ -18,7 +18,7 @@ from rsbench.plan import Plan, Sample
 from rsbench.records import digest
 from rsbench.types import UserError
 from srpo_train.branches import FILE, Branch, Group, Label, Pair, hash_ids, pairs
-from srpo_train.explored import groups_for
+from srpo_train.explored import taken
 from srpo_train.job import Job
 from srpo_train.paths import token_path
 from srpo_train.questions import ChosenPair, Continuation, Question
@@ -88,8 +88,8 @@ def gather(job: Job, loaded: Loaded) -> Gathered:
     recipe = job.recipe
     assert isinstance(recipe, BranchRecipe)
     samples = samples_of(job.plans)
-    known = groups_for(job.explored, recipe.explore, samples.values())
-    groups, strange = without_images(known, loaded)
+    known = taken(job.explored, recipe.explore, samples.values())
+    groups, strange = without_images(known.groups, loaded)
     kept = chosen_groups(groups, recipe.pairs, recipe.optimise.seed)
     chosen = pairs(kept, recipe.pairs.cap, recipe.optimise.seed)
     everything = recipe.loss.contrast == "advantage"
@@ -117,6 +117,7 @@ def gather(job: Job, loaded: Loaded) -> Gathered:
         "branches_with_image_tokens": strange,
         "questions": len(sides[0]),
         "held_out_questions": len(sides[1]),
+        **known.cost,
     }
     return Gathered(Questions(loaded, samples, sides[0]), Questions(loaded, samples, sides[1]), report)
 

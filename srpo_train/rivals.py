@@ -21,7 +21,7 @@ from rsbench.records import digest
 from rsbench.steps import segment
 from rsbench.types import Item, Reply, UserError, Verdict
 from srpo_train.branches import FILE, pairs
-from srpo_train.explored import groups_for
+from srpo_train.explored import Taken, taken
 from srpo_train.gathering import chosen_groups, encode, held_out, samples_of
 from srpo_train.job import Job
 from srpo_train.judging import judge_for
@@ -54,7 +54,7 @@ def optimise(job: Job) -> None:
     recipe, loaded, samples = job.recipe, open_model(job), samples_of(job.plans)
     for sample in list(samples.values())[:1]:
         encode(loaded, sample)  # says at once what a model that can't take the images lacks
-    rows = _rows(job, samples)
+    rows, cost = _rows(job, samples)
     out = held_out(
         {samples[r["item"]].item.pair for r in rows}, recipe.optimise.held_out, recipe.optimise.seed
     )
@@ -81,7 +81,7 @@ def optimise(job: Job) -> None:
     else:
         assert isinstance(recipe, GrpoRecipe)
         trainer = _grpo(job, recipe, shared, settings, samples)
-    report = {"questions": len({r["item"] for r in sides[0]}), "examples": len(sides[0])}
+    report = cost | {"questions": len({r["item"] for r in sides[0]}), "examples": len(sides[0])}
     finish(job, trainer, loaded, report | {"tokens_a_question": sum(tokens) / len(tokens)})
 
 
@@ -103,11 +103,12 @@ def _tokens(loaded: Loaded, recipe: Recipe, sample: Sample, row: Row) -> int:
     return sum(prompt + length(text) for text in texts)
 
 
-def _rows(job: Job, samples: dict[str, Sample]) -> list[Row]:
-    """Examples in TRL's conversational form, each with its item."""
+def _rows(job: Job, samples: dict[str, Sample]) -> tuple[list[Row], dict[str, int]]:
+    """Examples in TRL's conversational form, each with its item; and what exploring for them cost."""
     recipe = job.recipe
     if isinstance(recipe, PreferenceRecipe):
-        return _preferences(job, recipe, samples)
+        known = taken(job.explored, recipe.explore, samples.values())
+        return _preferences(job, recipe, samples, known), known.cost
     rows = []
     for name, sample in samples.items():
         if isinstance(recipe, SftRecipe):
@@ -116,12 +117,11 @@ def _rows(job: Job, samples: dict[str, Sample]) -> list[Row]:
             rows.append({**_asked(sample), "completion": _said(path_text(sample.item.reference)[0])})
         else:
             rows.append(_asked(sample))
-    return rows
+    return rows, {}
 
 
-def _preferences(job: Job, recipe: PreferenceRecipe, samples: dict[str, Sample]) -> list[Row]:
-    known = groups_for(job.explored, recipe.explore, samples.values())
-    groups = chosen_groups(known, recipe.pairs, recipe.optimise.seed)
+def _preferences(job: Job, recipe: PreferenceRecipe, samples: dict[str, Sample], known: Taken) -> list[Row]:
+    groups = chosen_groups(known.groups, recipe.pairs, recipe.optimise.seed)
     if recipe.kind == "kto":
         rows = [
             {**_asked(samples[g.item]), "completion": _said(b.text), "label": bool(b.label.favourable)}

@@ -8,7 +8,7 @@ import pytest
 from rsbench.types import UserError
 from srpo_train.branches import Branch, load_groups, read_branches
 from srpo_train.exploration import Exploration
-from srpo_train.explored import by_answer, groups_for, ordered, within
+from srpo_train.explored import by_answer, taken, ordered, within
 from srpo_train.recipes import ExploreCard
 from tests.explore_process import run, samples
 from tests.unit.exploring import branch
@@ -77,14 +77,23 @@ def test_labels_by_steps_serve_a_recipe_that_looks_at_answers(tmp_path: Path) ->
         if one.text.startswith("Answer: bad"):
             assert by_answer(one).label.favourable is False
 
-    by_outcome = groups_for(tmp_path, ExploreCard(branch_label="outcome"), samples())
-    by_step = groups_for(tmp_path, ExploreCard(branch_label="step"), samples())
-    assert by_step == load_groups(tmp_path / "branches.jsonl")
-    turned = sum(len(g.favourable) for g in by_outcome) - sum(len(g.favourable) for g in by_step)
-    assert turned > 0
+    by_outcome = taken(tmp_path, ExploreCard(branch_label="outcome"), samples())
+    by_step = taken(tmp_path, ExploreCard(branch_label="step"), samples())
+    assert by_step.groups == load_groups(tmp_path / "branches.jsonl")
+    favourable = [sum(len(g.favourable) for g in known.groups) for known in (by_outcome, by_step)]
+    assert favourable[0] > favourable[1]
+    assert (
+        by_step.cost
+        == by_outcome.cost
+        == {
+            "explored_items": 3,
+            "generated_tokens": sum(one.n_generated for one in known),
+            "judge_calls": len({(one.item, one.prefix_ids, one.branch_ids) for one in known}),
+        }
+    )
 
 
 def test_labels_by_answers_do_not_serve_a_recipe_that_looks_at_steps(tmp_path: Path) -> None:
     run(tmp_path, Exploration("uniform", k=2, branch_label="outcome"))
     with pytest.raises(UserError, match=r"branch_label 'outcome', and the recipe asks for 'step'"):
-        groups_for(tmp_path, ExploreCard(branch_label="step"), samples())
+        taken(tmp_path, ExploreCard(branch_label="step"), samples())

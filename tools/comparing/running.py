@@ -121,7 +121,9 @@ def run(plan: Plan, work: Path, rows: Path, one: Run) -> Found:
     note_training(out / "run", training)
     row = make_row(RunFolder(out / "run"), plan.judge, rows)
     report = json.loads((out / "model" / "training.json").read_text(encoding="utf-8"))["report"]
-    kept = ("steps", "questions", "pairs", "tokens_a_question", "cpu_seconds", "held_out")
+    kept = (
+        "explored_items generated_tokens judge_calls pairs questions steps tokens_a_question cpu_seconds held_out"
+    ).split()
     _clean(out)
     return {**training, "row": row.name, **{key: report[key] for key in kept if key in report}}
 

@@ -145,27 +145,27 @@ def costs(plan: Plan, facts: Facts) -> Lines:
     banks = {(one["bank"], one["seed"]): one for one in facts.of("bank")}
     yield from head(
         "method",
+        "explored items",
         "generated tokens",
+        "judge calls",
         "tokens to learn from",
         "optimiser steps",
-        "judge calls",
-        "CPU s exploring",
         "CPU s training",
+        "CPU s of its exploration",
     )
-    recipes = {one["recipe"] for one in facts.of("run")}
-    for name in [one for one in plan.main.recipes if one in recipes]:
+    for name in plan.main.recipes:
         runs = [one for one in facts.of("run") if one["recipe"] == name and one["seed"] in plan.main.seeds]
         bank = plan.bank_of(name)
         own = [banks[bank, one["seed"]] for one in runs] if bank else []
-        learnt = np.mean([one["steps"] * one["tokens_a_question"] * batch(name) for one in runs])
+        learnt = [one["steps"] * one["tokens_a_question"] * batch(name) for one in runs]
+        spent = ("explored_items", "generated_tokens", "judge_calls")
         yield line(
             called(name),
-            *(f"{np.mean([one[key] for one in own]):,.0f}" if own else "–" for key in ("generated_tokens",)),
-            f"{learnt:,.0f}",
+            *(f"{np.mean([one[key] for one in runs]):,.0f}" if own else "–" for key in spent),
+            f"{np.mean(learnt):,.0f}",
             f"{np.mean([one['steps'] for one in runs]):.0f}",
-            f"{np.mean([one['judge_calls'] for one in own]):,.0f}" if own else "–",
-            f"{np.mean([one['cpu_seconds'] for one in own]):.0f}" if own else "–",
             f"{np.mean([one['cpu_seconds'] for one in runs]):.0f}",
+            f"{np.mean([one['cpu_seconds'] for one in own]):.0f}" if own else "–",
         )
 
 
