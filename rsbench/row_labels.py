@@ -1,6 +1,7 @@
 """The labels beside a row: one line a sample, labels and status without text, from which its numbers come.
 
-Text stays behind: evidence quotes the model, and harmful generations need not be spread to be counted.
+Text stays behind: evidence quotes the model, a reason may, and harmful generations need not be spread to be
+counted.
 """
 
 import json
@@ -16,11 +17,11 @@ from rsbench.types import AnswerLabel, Outcome, Role, StepLabel, UserError
 
 
 def label_lines(found: Iterator[Outcome]) -> Iterator[dict[str, Any]]:
-    """Outcomes without text: evidence is the model's own words and stays behind."""
+    """Outcomes without text: evidence and reasons, which may quote the model, stay behind."""
     for outcome in found:
         line = asdict(outcome)
         for label in (*line["steps"], *([line["answer"]] if line["answer"] else [])):
-            del label["evidence"]
+            del label["evidence"], label["reason"]
         yield line
 
 

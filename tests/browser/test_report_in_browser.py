@@ -10,7 +10,7 @@ import pytest
 
 from rsbench.report_page import write_report
 from tests.cli import ok, rsbench
-from tests.report_run import HOSTILE_ID, LONG, make_run
+from tests.report_run import HOSTILE_ID, LONG, REASON, make_run
 
 pytestmark = pytest.mark.browser
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
@@ -136,6 +136,9 @@ def test_item_shows_all_that_is_known(open_: Open) -> None:
     ):
         assert words in text, words
     assert page.locator(".ib-steps mark").first.inner_text() == "Step 1: I see it (pe"
+    first, second = page.locator(".ib-steps .step").all()
+    assert "Reason" not in first.inner_text(), "the judge gave none"
+    assert second.locator(".why").all_inner_texts() == ["Evidence: the words underlined.", f"Reason:{REASON}"]
 
 
 def test_links_lead_to_items(open_: Open) -> None:
@@ -203,6 +206,9 @@ def test_hostile_replies_are_text(open_: Open) -> None:
         "<img src=x onerror='window.hacked=5'> What of [p0.risky] here?",
     ):
         assert words in text, words
+    reasons = page.locator(".why .reason").all_inner_texts()
+    assert len(reasons) == 3 and reasons[0].endswith("onerror='window.hacked=2'></script><!-- <script>")
+    assert "⟨U+202E⟩gnp.exe" in reasons[2] and "{% x ' onclick=alert(1)" in reasons[2]
     made = page.locator("#items :is(script, svg, iframe, object, u, b, i:not(.strip i), [onload], [onerror])")
     assert made.count() == 0
     assert page.locator("#items img").count() == 1
