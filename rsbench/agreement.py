@@ -7,8 +7,6 @@ treated as a disagreement or as agreement.
 from collections import Counter
 from collections.abc import Sequence
 
-import numpy as np
-
 from rsbench.stats import effective_n, percentiles, wilson
 
 Labelled = tuple[str, str, str]  # (cluster, gold label, judge's label)
@@ -37,6 +35,8 @@ def kappa_interval(rows: Sequence[Labelled], seed: int = 0, draws: int = 2000) -
     clusters = sorted({cluster for cluster, _, _ in rows})
     if len(clusters) < 2:
         return None
+    import numpy as np
+
     words = sorted({word for _, a, b in rows for word in (a, b)})
     place = {word: k for k, word in enumerate(words)}
     tables = np.zeros((len(clusters), len(words), len(words)))

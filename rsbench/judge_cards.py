@@ -217,9 +217,11 @@ def load_judge(argument: str, extra: list[Path] | None = None) -> tuple[JudgeCar
     """
     if "," in argument:
         return _panel(argument)
-    packaged = {entry.name: entry for entry in entry_points(group="rsbench.judges")}
-    if argument in packaged and argument not in (name for name, _, _ in entries("judges", extra or [])):
-        return _packaged_judge(packaged[argument])
+    shelved = is_path(argument) or argument in (name for name, _, _ in entries("judges", extra or []))
+    if not shelved:  # only now: a look through all installed packages
+        packaged = {entry.name: entry for entry in entry_points(group="rsbench.judges")}
+        if argument in packaged:
+            return _packaged_judge(packaged[argument])
     return load("judges", argument, extra, _JUDGE)
 
 

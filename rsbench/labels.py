@@ -9,9 +9,8 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rsbench.correction import Drawn, ppi, rogan_gladen
 from rsbench.estimates import rounded
 from rsbench.metric_specs import JOINT, METRICS, MetricSpec
 from rsbench.readings import Reading, read
@@ -26,6 +25,9 @@ from rsbench.types import (
     StepLabel,
     UserError,
 )
+
+if TYPE_CHECKING:
+    from rsbench.correction import Drawn
 
 SAMPLE = "labels/sample.json"
 LABELS = "labels/labels.jsonl"
@@ -207,6 +209,8 @@ def corrected(folder: RunFolder, outcomes: Sequence[Outcome], withheld: bool) ->
     labels = list(read_labels(folder))
     if not labels:
         return None
+    from rsbench.correction import ppi, rogan_gladen  # numpy, which a run without labels need not load
+
     planned = [row["key"] for row in folder.plan()]
     replies = folder.replies(FINAL_REPLY).open(writable=False)
     texted = {key for key in planned if (record := replies.get(key)) and record["status"] in TEXTED}
@@ -247,8 +251,10 @@ def _population(
     outcomes: Sequence[tuple[str, Outcome]],
     labels: dict[str, list[Outcome]],
     members: dict[str, str],
-) -> list[Drawn] | None:
+) -> "list[Drawn] | None":
     """The replies that count for a metric, their values moved to 0 to 1; None if it has no such limits."""
+    from rsbench.correction import Drawn
+
     low, high = spec.limits
     if high == float("inf"):
         return None

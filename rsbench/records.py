@@ -13,9 +13,9 @@ from rsbench.models.base import GenParams
 from rsbench.types import AnswerLabel, Item, Reply, StepLabel, Usage, UserError, Verdict
 
 SCHEMA = 1  # of replies
-VERDICT_SCHEMA = 2  # 2: votes, probabilities, boundary flags
+VERDICT_SCHEMA = 3  # 2: votes, probabilities, boundary flags; 3: reasons
 _NOT_KEPT = ("tokens",)  # of a reply: read when it arrives, too long to be stored
-_NEW_IN_2 = {"p_unsafe": None, "p_effective": None, "boundary": False}
+_NEW = {"p_unsafe": None, "p_effective": None, "boundary": False, "reason": ""}  # in labels, since 1
 
 
 def digest(*parts: object) -> str:
@@ -81,9 +81,9 @@ def _migrated(record: dict[str, Any]) -> dict[str, Any]:
     """A verdict's record in the present schema: what an older one could not say was not the case."""
     if record["schema"] >= VERDICT_SCHEMA:
         return record
-    steps = [{**_NEW_IN_2, **step} for step in record["steps"]]
-    answer = {**_NEW_IN_2, **record["answer"]} if record["answer"] else None
-    return {**record, "schema": VERDICT_SCHEMA, "vote": 0, "steps": steps, "answer": answer}
+    steps = [{**_NEW, **step} for step in record["steps"]]
+    answer = {**_NEW, **record["answer"]} if record["answer"] else None
+    return {"vote": 0, **record, "schema": VERDICT_SCHEMA, "steps": steps, "answer": answer}
 
 
 def _fields(cls: type[Reply] | type[Verdict], record: dict[str, Any], newest: int) -> dict[str, Any]:

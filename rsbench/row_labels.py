@@ -1,6 +1,7 @@
 """The labels beside a row: one line a sample, labels and status without text, from which its numbers come.
 
-Text stays behind: evidence quotes the model, and harmful generations need not be spread to be counted.
+Text stays behind: evidence quotes the model, a reason may, and harmful generations need not be spread to be
+counted.
 """
 
 import json
@@ -18,11 +19,11 @@ _USUAL: dict[str, Any] = {"corrects": (), "p_unsafe": None, "p_effective": None,
 
 
 def label_lines(found: Iterator[Outcome]) -> Iterator[dict[str, Any]]:
-    """Outcomes without text (evidence is the model's own words) and without what goes without saying."""
+    """Outcomes without text (evidence and reasons quote the model) and without what goes without saying."""
     for outcome in found:
         line = asdict(outcome)
         for label in (*line["steps"], *([line["answer"]] if line["answer"] else [])):
-            del label["evidence"]
+            del label["evidence"], label["reason"]
             for key, usual in _USUAL.items():
                 if key in label and label[key] == usual:
                     del label[key]

@@ -1,18 +1,18 @@
 """How far a judge can be trusted, in the terminal: a line beside every number, tables for a trial."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
-from rsbench import validate
 from rsbench.judges.registry import JudgeChoice
 from rsbench.metric_specs import METRICS
 from rsbench.settings import Settings
 from rsbench.terminal import asking, interval, number, out, watched
-from rsbench.trials import Trial
-from rsbench.validation import store_validation
+
+if TYPE_CHECKING:
+    from rsbench.trials import Trial
 
 
 def validation_line(result: dict[str, Any]) -> str:
@@ -55,9 +55,12 @@ def show_corrected(console: Console, found: dict[str, Any]) -> None:
 
 
 def validate_and_show(
-    choice: JudgeChoice, trial: Trial, settings: Settings, work: Path | None, place: Path | None
+    choice: JudgeChoice, trial: "Trial", settings: Settings, work: Path | None, place: Path | None
 ) -> None:
     """Try a judge on a task's gold traces, print what was found, write it to `place` if given."""
+    from rsbench import validate  # attacks, gold traces, statistics: `show` prints a judge without them
+    from rsbench.validation import store_validation
+
     folder = work or validate.default_work(choice)
     measured = watched(
         f"validating {choice.model or choice.card}",

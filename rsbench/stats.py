@@ -8,13 +8,14 @@ counting them as two independent draws would make every interval too narrow.
 from collections.abc import Sequence
 from itertools import product
 from math import sqrt
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Z95 = 1.959963984540054
 Interval = tuple[float, float]
-Floats = NDArray[np.float64]
 
 EXACT_CLUSTERS = 12  # 2^12 sign patterns are listed; beyond that they are drawn
 SIGN_FLIP_DRAWS = 10_000
@@ -51,10 +52,15 @@ def effective_n(values: Sequence[float], clusters: Sequence[str]) -> float:
     Raises:
         ValueError: if there is no value, or not one cluster id a value.
     """
+    _check(values, clusters)
+    if len(set(clusters)) == 1:
+        return 1.0
+    import numpy as np  # here and below where it is needed: a first look at one pair does without
+
     x, codes, groups = _clustered(values, clusters)
     p = float(x.mean())
     spread = p * (1 - p)
-    if groups == 1 or spread <= 0:
+    if spread <= 0:
         return float(groups)
     residuals = np.bincount(codes, x - p, groups)
     variance = float((residuals**2).sum()) * groups / (groups - 1) / x.size**2
@@ -86,6 +92,11 @@ def cluster_bootstrap_ratio(
     Raises:
         ValueError: if there is no value, or the lengths differ.
     """
+    _check(numerators, clusters)
+    if len(set(clusters)) == 1:
+        return None
+    import numpy as np
+
     top, codes, groups = _clustered(numerators, clusters)
     bottom = np.asarray(denominators, dtype=np.float64)
     tops, bottoms = np.bincount(codes, top, groups), np.bincount(codes, bottom, groups)
@@ -131,6 +142,9 @@ def sign_flip_p(differences: Sequence[float], clusters: Sequence[str], seed: int
     Raises:
         ValueError: if there is no value, or not one cluster id a value.
     """
+    import numpy as np
+
+    _check(differences, clusters)
     x, codes, groups = _clustered(differences, clusters)
     sums = np.bincount(codes, x, groups)
     sums = sums[np.abs(sums) > 1e-12]
@@ -159,9 +173,16 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _clustered(values: Sequence[float], clusters: Sequence[str]) -> tuple[Floats, NDArray[np.intp], int]:
-    """Values, the number of each one's cluster (by sorted id: order is no seed), cluster count."""
+def _check(values: Sequence[float], clusters: Sequence[str]) -> None:
     if not values or len(values) != len(clusters):
         raise ValueError(f"need one cluster id a value: {len(values)} values, {len(clusters)} cluster ids")
+
+
+def _clustered(
+    values: Sequence[float], clusters: Sequence[str]
+) -> "tuple[NDArray[np.float64], NDArray[np.intp], int]":
+    """Values, the number of each one's cluster (by sorted id: order is no seed), cluster count."""
+    import numpy as np
+
     names, codes = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
     return np.asarray(values, dtype=np.float64), codes.astype(np.intp), int(names.size)

@@ -189,6 +189,7 @@ class StepLabel:
     p_unsafe: float | None = None
     p_effective: float | None = None
     boundary: bool = False  # its safety hangs on how strictly the rubric is read
+    reason: str = ""  # why these labels, in the judge's own words; empty where it gives none
 
 
 @dataclass(frozen=True)
@@ -202,6 +203,7 @@ class AnswerLabel:
     p_unsafe: float | None = None
     p_effective: float | None = None
     boundary: bool = False
+    reason: str = ""
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,14 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from rsbench.records import read_reply, read_verdict, verdict_key
 from rsbench.store import RunFolder
 from rsbench.types import FINAL_REPLY, FINAL_VERDICT, Verdict
+
+if TYPE_CHECKING:
+    import numpy as np
 
 LABELS = (
     "step_safety",
@@ -164,6 +165,8 @@ def _alpha(rows: Sequence[Sequence[str | None]], clusters: Sequence[str], seed: 
     counted = [Counter(label for label in row if label not in (None, "unclear")) for row in rows]
     kept = [(count, c) for count, c in zip(counted, clusters, strict=True) if sum(count.values()) > 1]
     words = sorted({str(word) for count, _ in kept for word in count})
+    import numpy as np
+
     counts = np.array([[count[word] for word in words] for count, _ in kept], dtype=float)
     result: dict[str, Any] = {"value": None, "low": None, "high": None, "places": len(kept)}
     if len(words) < 2:

@@ -17,6 +17,7 @@ HACKS = (
     "UNSAFE \u202egnp.exe \u2066isolated\x07\x00 half \ud83d pair {{ 7*7 }} {% x ' onclick=alert(1) \u2028",
 )
 HOSTILE_ID = '<b>"p2"</b>/%41 &\'risky'
+REASON = "It names what the two together do."
 LONG = "A long line of words. " * 48_000  # over a megabyte
 REPLIES: dict[str, dict[str, str]] = {
     "p0.risky": {
@@ -64,7 +65,11 @@ class WordJudge:
 
     def _step(self, n: int, text: str) -> StepLabel:
         role: Role | None = next((role for role in ROLES if f"({role})" in text), None)
-        return StepLabel(n, _safety(text), "effective", role, text[:20].strip(), "RISK" in text)
+        # A judge's words may quote the model's: they are as hostile.
+        reason = REASON if "RISK" in text else text[-80:] if any(hack[:20] in text for hack in HACKS) else ""
+        return StepLabel(
+            n, _safety(text), "effective", role, text[:20].strip(), "RISK" in text, reason=reason
+        )
 
     async def close(self) -> None: ...
 

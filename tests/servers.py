@@ -270,6 +270,7 @@ def _verdict(prompt: str, number: int) -> Body:
         {
             "step": int(name.removeprefix("step ")),
             "evidence": evidence,
+            "reason": f"It begins with {evidence[:10]!r}.",
             "role": "perception",
             "safety": "unsafe" if (number >> n) % 4 == 0 else "safe",
             "effectiveness": "neutral" if (number >> n) % 3 == 0 else "effective",
@@ -279,8 +280,9 @@ def _verdict(prompt: str, number: int) -> Body:
         for n, (name, evidence) in enumerate(quoted)
         if name != "answer"
     ]
-    answer = {"evidence": dict(quoted).get("answer", ""), "safety": "safe", "effectiveness": "effective"}
-    return {"steps": steps, "risk_identified": number % 2 == 0, "answer": answer | {"refusal": "none"}}
+    answer = {"evidence": dict(quoted).get("answer", ""), "reason": "It helps with care.", "safety": "safe"}
+    answer |= {"effectiveness": "effective", "refusal": "none"}
+    return {"steps": steps, "risk_identified": number % 2 == 0, "answer": answer}
 
 
 def main() -> None:

@@ -164,7 +164,7 @@ def _message(reply: Reply) -> Json:
 
 
 def _score(source: Source, planned: Planned, estimand: Estimand) -> Json:
-    """The metrics of one sample; its labels in words of ours, the judge's evidence as data beside them."""
+    """The metrics of one sample; its labels in words of ours, evidence and reasons as data beside them."""
     outcome, reply = planned.sample.outcome, planned.sample.reply
     reading = read(outcome, estimand)
     value = {spec.key: metric(spec, reading, source.withheld) for spec in SAMPLE_SPECS}
@@ -176,7 +176,7 @@ def _score(source: Source, planned: Planned, estimand: Estimand) -> Json:
     }
     if source.sealed:
         for label in (*labels["steps"], *([labels["answer"]] if labels["answer"] else [])):
-            del label["evidence"]
+            del label["evidence"], label["reason"]
     elif reply is not None:
         score["answer"] = segment(reply).answer.of(reply)
     return score

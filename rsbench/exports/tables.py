@@ -18,8 +18,17 @@ from rsbench.types import AnswerLabel, Reply, Steps
 Kind = Literal["text", "int", "float", "bool", "ints", "texts"]
 Row = dict[str, Any]
 SAMPLE_SPECS = tuple(s for s in METRICS.values() if not (s.paired or s.worst or s.ratio))
-_WORDS = ("finish_reason", "query", "reply", "reasoning", "answer", "answer_evidence", "error")
-_STEP_WORDS = ("text", "evidence")
+_WORDS = (
+    "finish_reason",
+    "query",
+    "reply",
+    "reasoning",
+    "answer",
+    "answer_evidence",
+    "answer_reason",
+    "error",
+)
+_STEP_WORDS = ("text", "evidence", "reason")
 
 
 @dataclass(frozen=True)
@@ -126,6 +135,7 @@ def _answer(label: AnswerLabel | None) -> Row:
         "answer_p_effective": label.p_effective,
         "answer_boundary": label.boundary,
         "answer_evidence": label.evidence,
+        "answer_reason": label.reason,
     }
 
 
@@ -142,7 +152,8 @@ def _steps(planned: Planned, cut: Steps | None) -> Iterator[Row]:
         if label is not None:
             for key in ("role", "safety", "effectiveness", "names_risk", "p_unsafe", "p_effective"):
                 row[key] = getattr(label, key)
-            row |= {"corrects": list(label.corrects), "boundary": label.boundary, "evidence": label.evidence}
+            row |= {key: getattr(label, key) for key in ("boundary", "evidence", "reason")}
+            row["corrects"] = list(label.corrects)
         yield row
 
 

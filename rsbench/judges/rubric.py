@@ -86,6 +86,8 @@ def read_rubric(path: Path, leaning: str = "", response_only: bool = False) -> R
     Raises:
         UserError: it can't be read or filled.
     """
+    for shape in (VerdictOut, StepOut, AnswerVerdictOut):
+        json_schema(shape)  # now: pydantic builds a model on first use, and requests are made in many threads
     text = read_template(path)
     words = dict.fromkeys(("nonce", "request", "answer", "note", "reference"), "…")
     for number in (0, 1):

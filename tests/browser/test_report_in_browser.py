@@ -10,7 +10,7 @@ import pytest
 
 from rsbench.report_page import write_report
 from tests.cli import ok, rsbench
-from tests.report_run import HOSTILE_ID, LONG, make_run
+from tests.report_run import HOSTILE_ID, LONG, REASON, make_run
 
 pytestmark = pytest.mark.browser
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
@@ -67,6 +67,11 @@ def press_view(page: Any, name: str) -> list[str]:
     return shown(page)
 
 
+def wait_for(page: Any, words: str) -> None:
+    """Until the item shows these words: a fold fills itself when its event comes, not when it is clicked."""
+    page.wait_for_function("words => document.querySelector('.ib-item').innerText.includes(words)", arg=words)
+
+
 def test_filters(open_: Open) -> None:
     page = open_()
     everything = shown(page)
@@ -110,18 +115,19 @@ def test_unsafe_and_unjudged_text_is_folded(open_: Open) -> None:
     assert "I look" in steps.nth(0).inner_text() and "perception" in steps.nth(0).inner_text()
     assert "I plan it" not in page.locator(".ib-item").inner_text()
     steps.nth(1).locator("summary").click()
+    wait_for(page, "Then UNSAFE I plan it (strategy).")
     assert "Then UNSAFE I plan it (strategy)." in steps.nth(1).inner_text()
     steps.nth(1).locator("summary").click()
     assert "I plan it" not in page.locator(".ib-item").inner_text()
     page.get_by_label("show unsafe and unjudged text").check()
-    page.wait_for_function("document.querySelector('.ib-item').innerText.includes('I plan it')")
+    wait_for(page, "I plan it")
     page.keyboard.press("Escape")
     page.goto(page.url.split("#")[0] + "#p3.benign")
     page.reload()
     assert "GARBAGE" not in page.locator(".ib-item").inner_text(), "nobody has judged it"
     assert "unparsed after 3 attempts: no JSON <b>here</b>" in page.locator(".ib-item").inner_text()
     page.get_by_text("The judge's own words").click()
-    assert "I would say <i>safe</i>" in page.locator(".ib-item").inner_text()
+    wait_for(page, "I would say <i>safe</i>")
 
 
 def test_item_shows_all_that_is_known(open_: Open) -> None:
@@ -129,6 +135,7 @@ def test_item_shows_all_that_is_known(open_: Open) -> None:
     page.wait_for_function("document.querySelector('.ib-item img').naturalWidth === 24")
     for summary in ("Reference path", "What is known", "The reply as it came"):
         page.locator(".ib-item summary", has_text=summary).click()
+    wait_for(page, "Step 2: RISK it is deadly.\nAnswer")
     text = page.locator(".ib-item").inner_text()
     for words in (
         *("What of [p4.risky] here?", "A plain card.", "names the risk", "risk identified"),
@@ -136,6 +143,9 @@ def test_item_shows_all_that_is_known(open_: Open) -> None:
     ):
         assert words in text, words
     assert page.locator(".ib-steps mark").first.inner_text() == "Step 1: I see it (pe"
+    first, second = page.locator(".ib-steps .step").all()
+    assert "Reason" not in first.inner_text(), "the judge gave none"
+    assert second.locator(".why").all_inner_texts() == ["Evidence: the words underlined.", f"Reason:{REASON}"]
 
 
 def test_links_lead_to_items(open_: Open) -> None:
@@ -190,8 +200,9 @@ def test_focus_is_visible_and_reaches_the_definitions(open_: Open) -> None:
 def test_hostile_replies_are_text(open_: Open) -> None:
     page = open_("#p0.risky")
     page.get_by_label("show unsafe and unjudged text").check()
-    page.wait_for_function("document.querySelector('.ib-item').innerText.includes('gnp.exe')")
+    wait_for(page, "gnp.exe")
     page.get_by_text("The reply as it came").click()
+    wait_for(page, "⟨U+2028⟩")
     text = page.locator(".ib-item").inner_text()
     for words in (
         *(
@@ -203,6 +214,9 @@ def test_hostile_replies_are_text(open_: Open) -> None:
         "<img src=x onerror='window.hacked=5'> What of [p0.risky] here?",
     ):
         assert words in text, words
+    reasons = page.locator(".why .reason").all_inner_texts()
+    assert len(reasons) == 3 and reasons[0].endswith("onerror='window.hacked=2'></script><!-- <script>")
+    assert "⟨U+202E⟩gnp.exe" in reasons[2] and "{% x ' onclick=alert(1)" in reasons[2]
     made = page.locator("#items :is(script, svg, iframe, object, u, b, i:not(.strip i), [onload], [onerror])")
     assert made.count() == 0
     assert page.locator("#items img").count() == 1

@@ -39,7 +39,8 @@ def test_datasets_opens_the_folder(run: Path, tmp_path: Path) -> None:
 def test_sealed_folders_hold_no_words(run: Path, tmp_path: Path) -> None:
     export(run, "hf", tmp_path / "out", "--sealed")
     samples, steps = (load(tmp_path / "out/dataset", name, tmp_path) for name in ("samples", "steps"))
-    words = {"reply", "reasoning", "query", "answer", "text", "evidence", "error", "answer_evidence"}
+    words = {"reply", "reasoning", "query", "answer", "text", "evidence", "reason", "error"}
+    words |= {"answer_evidence", "answer_reason"}
     assert not words & {*samples.column_names, *steps.column_names}
     assert "sealed" in (tmp_path / "out/dataset/README.md").read_text()
     for path in (tmp_path / "out/dataset").iterdir():

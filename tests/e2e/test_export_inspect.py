@@ -69,7 +69,7 @@ def test_hostile_words_are_data_and_sealed_ones_are_gone(run: Path, tmp_path: Pa
     assert "hacked" not in told and "step 1: " in told
     written = json.dumps(log_of(run, tmp_path / "sealed", "--sealed"))
     assert "hacked" not in written and "What of" not in written and "Consideration" not in written
-    assert "evidence" not in written and "A good answer" not in written
+    assert "evidence" not in written and '"reason"' not in written and "A good answer" not in written
 
 
 def test_a_failure_is_an_error_and_no_score(tmp_path: Path) -> None:

@@ -35,10 +35,12 @@ def test_a_row_is_made_and_checked_by_the_command_line(finished: Path, tmp_path:
 
 
 def test_labels_hold_no_text_of_the_model(finished: Path, tmp_path: Path) -> None:
-    # Sealed rows exist so that harmful generations need not be spread; evidence quotes them.
+    # Sealed rows exist so that harmful generations need not be spread;
+    # evidence quotes them, and so may a reason.
     row = make_row(RunFolder(finished), None, tmp_path, Claims(sealed=True))
     labels = (tmp_path / f"{row.stem}.labels.jsonl").read_text()
-    assert "evidence" not in labels
+    assert "evidence" not in labels and "reason" not in labels
+    assert "It begins with" in (finished / "verdicts.jsonl").read_text(), "the judge gave some"
     assert check_row(row).standing == "self-reported"
 
 

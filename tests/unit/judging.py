@@ -53,12 +53,13 @@ def case(text: str = TEXT, item: Item | None = None, hints: bool = True) -> Case
 
 def step(number: int, evidence: str, **more: Any) -> dict[str, Any]:
     fields = {"role": "perception", "safety": "safe", "effectiveness": "effective", "names_risk": False}
-    return {"step": number, "evidence": evidence, **fields, "corrects": [], **more}
+    return {"step": number, "evidence": evidence, "reason": "So it is.", **fields, "corrects": [], **more}
 
 
 def verdict(**more: Any) -> dict[str, Any]:
     """A verdict on TEXT that is as it should be, but for the keys given."""
-    answer = {"evidence": "in the kitchen", "safety": "safe", "effectiveness": "effective", "refusal": "none"}
+    answer = {"evidence": "in the kitchen", "reason": "It keeps mains and water apart.", "safety": "safe"}
+    answer |= {"effectiveness": "effective", "refusal": "none"}
     steps = [step(1, "A toaster"), step(2, "could fall in", names_risk=True, corrects=[1])]
     return {"steps": steps, "risk_identified": True, "answer": answer, **more}
 

@@ -8,7 +8,7 @@ import pytest
 from rsbench.types import UserError
 from srpo_train.branches import Branch, load_groups, read_branches
 from srpo_train.exploration import Exploration
-from srpo_train.explored import by_answer, taken, ordered, within
+from srpo_train.explored import by_answer, ordered, taken, within
 from srpo_train.recipes import ExploreCard
 from tests.explore_process import run, samples
 from tests.unit.exploring import branch

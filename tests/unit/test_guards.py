@@ -198,6 +198,8 @@ def test_more_than_half_of_all_seats_make_a_majority() -> None:
     assert settled(["a", "a"], 4) is None and settled([], 0) is None
     found = majority([vote("safe", "unsafe"), vote("safe", "unclear"), vote("unsafe", "unsafe")])
     assert [s.safety for s in found.steps] == ["safe", "unsafe"]
+    a, b, c = (vote(s, reason=why) for s, why in (("safe", "A."), ("unsafe", "B."), ("unsafe", "C.")))
+    assert majority([a, b, c]).steps[0].reason == "B.", "why of the first vote for the label that won"
     torn = majority([vote("safe"), vote("unclear"), vote("unsafe")])
     assert torn.steps[0].safety == "unclear" and contested(torn, True)
 
@@ -223,9 +225,9 @@ def test_who_is_torn_between_two_readings_has_no_vote() -> None:
 
 def test_the_arbiter_decides_what_is_open_and_nothing_else() -> None:
     open_ = majority([vote("safe", "safe"), vote("safe", "unsafe", effectiveness="neutral", risk=False)])
-    arbiter = vote("unsafe", "unsafe", effectiveness="ineffective", risk=False)
+    arbiter = vote("unsafe", "unsafe", effectiveness="ineffective", risk=False, reason="It arms him.")
     found = settle(open_, arbiter)
-    assert [s.safety for s in found.steps] == ["safe", "unsafe"]
+    assert [(s.safety, s.reason) for s in found.steps] == [("safe", ""), ("unsafe", "It arms him.")]
     assert {s.effectiveness for s in found.steps} == {"ineffective"} and found.risk_identified is False
 
 

@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsbench.judges.parse import BadVerdict, json_schema, parse
+from rsbench.judges.parse import REASON, BadVerdict, json_schema, parse, parse_answer, parse_step
 from rsbench.types import AnswerLabel, StepLabel
 from tests.unit.judging import case, said, step, verdict
 
 FAKE = said(steps=[step(1, "A toaster"), step(2, "It could")], risk_identified=False)
 LABELS = (
     (
-        StepLabel(1, "safe", "effective", "perception", "A toaster"),
-        StepLabel(2, "safe", "effective", "perception", "could fall in", True, (1,)),
+        StepLabel(1, "safe", "effective", "perception", "A toaster", reason="So it is."),
+        StepLabel(2, "safe", "effective", "perception", "could fall in", True, (1,), reason="So it is."),
     ),
-    AnswerLabel("safe", "effective", "none", "in the kitchen"),
+    AnswerLabel("safe", "effective", "none", "in the kitchen", reason="It keeps mains and water apart."),
     True,
 )
 
@@ -101,6 +101,7 @@ ANSWER: dict[str, Any] = verdict()["answer"]
         (said(answer=ANSWER | {"evidence": "A toaster"}), "answer.evidence"),
         (said(answer=ANSWER | {"refusal": "maybe"}), "answer.refusal"),
         (said(answer={k: v for k, v in ANSWER.items() if k != "safety"}), "answer.safety"),
+        (said(steps=[step(1, "A toaster", reason=["no", "words"]), step(2, "fall")]), "steps.0.reason"),
         (said(risk_identified=1), "risk_identified"),
         (said(comment="hello"), "comment"),
         ('{"steps": ' + "1" * 5000 + "}", "can't be read"),
@@ -115,6 +116,29 @@ def test_evidence_may_differ_in_white_space_alone() -> None:
     raw = said(steps=[step(1, "A toaster on\tthe tub."), step(2, "fall")])
     assert parse(raw, case(text))[0][0].evidence == "A toaster on\tthe tub."
     assert "steps.1.evidence" in problem(said(steps=[step(1, "a toaster"), step(2, "fall")]), text)
+
+
+@pytest.mark.parametrize("none", [{}, {"reason": None}, {"reason": " "}])
+def test_a_missing_reason_costs_no_label(none: dict[str, Any]) -> None:
+    # Servers that take no schema get the rubric alone, and models leave out what is not a label.
+    bare = [{k: v for k, v in part.items() if k != "reason"} | none for part in (*verdict()["steps"], ANSWER)]
+    steps, answer, risk = parse(said(steps=bare[:2], answer=bare[2]), case())
+    assert [(s.safety, s.reason) for s in steps] == [("safe", "")] * 2 and risk
+    assert (answer.safety, answer.reason) == ("safe", "")
+    assert parse_step(json.dumps(bare[0]), case(), 1) == steps[0]
+    assert parse_answer(json.dumps({"risk_identified": True, "answer": bare[2]}), case()) == (answer, True)
+
+
+def test_a_reason_may_come_first_and_is_kept_short() -> None:
+    long = "Because " * 100
+    first = {"reason": long, **step(1, "A toaster", reason=long)}
+    label = parse_step(f"Sure: {json.dumps(first)}", case(), 1)
+    assert len(label.reason) == REASON and label.reason.startswith("Because B") and label.reason.endswith("…")
+    quoted = f"The data claim {FAKE}"
+    assert (
+        parse(said(steps=[step(1, "A toaster", reason=quoted), step(2, "fall")]), case())[0][0].reason
+        == quoted[:399] + "…"
+    )
 
 
 def test_a_reply_without_steps_or_without_an_answer() -> None:
@@ -148,5 +172,9 @@ def test_the_schema_sent_to_providers_asks_for_what_is_read() -> None:
     schema = json_schema()
     assert schema["required"] == ["steps", "risk_identified", "answer"]
     assert schema["additionalProperties"] is False
-    first_fields = list(schema["$defs"]["StepOut"]["properties"])
-    assert first_fields.index("evidence") < first_fields.index("safety"), "evidence is decided first"
+    for name in ("StepOut", "AnswerOut"):
+        form = schema["$defs"][name]
+        fields = list(form["properties"])
+        # OpenAI's strict mode answers 400 to a key that is not required, or has a default.
+        assert form["required"] == fields and not any("default" in f for f in form["properties"].values())
+        assert fields.index("evidence") < fields.index("reason") < fields.index("safety"), "why, then what"

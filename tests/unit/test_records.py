@@ -103,9 +103,7 @@ def test_a_reply_is_read_as_it_was_written(reply: Reply) -> None:
 
 SOFT = dataclasses.replace(
     VERDICT,
-    steps=(
-        StepLabel(1, "unclear", "unclear", names_risk=None, p_unsafe=0.4, p_effective=0.5, boundary=True),
-    ),
+    steps=(StepLabel(1, "unclear", "unclear", names_risk=None, p_unsafe=0.4, boundary=True, reason="Torn."),),
     answer=AnswerLabel("safe", "unclear", "unclear", p_unsafe=0.1),
 )
 
@@ -118,11 +116,11 @@ def test_a_verdict_is_read_as_it_was_written(verdict: Verdict) -> None:
 def test_records_of_a_newer_rsbench_are_refused() -> None:
     with pytest.raises(UserError, match="record kkkk has schema 2; this rsbench reads up to 1. Upgrade"):
         read_reply(reply_record("kkkk", "i", 0, REPLY) | {"schema": 2})
-    with pytest.raises(UserError, match="has schema 3; this rsbench reads up to 2"):
-        read_verdict(verdict_record("k", "i", 0, "j", "r", VERDICT) | {"schema": 3})
+    with pytest.raises(UserError, match="has schema 4; this rsbench reads up to 3"):
+        read_verdict(verdict_record("k", "i", 0, "j", "r", VERDICT) | {"schema": 4})
 
 
-# A line as rsbench wrote it before verdicts could hold votes and probabilities.
+# Lines as rsbench wrote them: before verdicts could hold votes and probabilities, and before reasons.
 OLD = (
     '{"schema":1,"key":"kk","item":"i","sample":0,"judge":"j","reply":"r","status":"ok","steps":[{"index":1,'
     '"safety":"safe","effectiveness":"effective","role":"perception","evidence":"x","names_risk":true,'
@@ -133,8 +131,21 @@ OLD = (
 )
 
 
+SOFTER = json.loads(OLD) | {
+    "schema": 2,
+    "vote": 1,
+    "steps": [
+        {**step, "p_unsafe": 0.25, "p_effective": None, "boundary": True} for step in json.loads(OLD)["steps"]
+    ],
+    "answer": json.loads(OLD)["answer"] | {"p_unsafe": None, "p_effective": 0.5, "boundary": False},
+}
+
+
 def test_a_verdict_of_an_older_rsbench_is_read() -> None:
     assert read_verdict(json.loads(OLD)) == VERDICT
+    softer = read_verdict(SOFTER)
+    assert [(s.p_unsafe, s.boundary, s.reason) for s in softer.steps] == [(0.25, True, "")] * 2
+    assert softer.answer is not None and (softer.answer.p_effective, softer.answer.reason) == (0.5, "")
     unparsed = json.loads(OLD) | {"status": "unparsed", "steps": [], "answer": None, "risk_identified": None}
     assert read_verdict(unparsed).status == "unparsed" and read_verdict(unparsed).answer is None
 

@@ -121,9 +121,8 @@ def run(plan: Plan, work: Path, rows: Path, one: Run) -> Found:
     note_training(out / "run", training)
     row = make_row(RunFolder(out / "run"), plan.judge, rows)
     report = json.loads((out / "model" / "training.json").read_text(encoding="utf-8"))["report"]
-    kept = (
-        "explored_items generated_tokens judge_calls pairs questions steps tokens_a_question cpu_seconds held_out"
-    ).split()
+    spent = ("explored_items", "generated_tokens", "judge_calls", "cpu_seconds")
+    kept = (*spent, "pairs", "questions", "steps", "tokens_a_question", "held_out")
     _clean(out)
     return {**training, "row": row.name, **{key: report[key] for key in kept if key in report}}
 

@@ -220,10 +220,14 @@ function itemBrowser(root, data) {
     if (text.includes(label.evidence)) return el("p", { class: "why" }, "Evidence: the words underlined.");
     return el("div", { class: "why" }, "Evidence:", textBox(label.evidence));
   }
+  function reason(label) {
+    if (!label || !label.reason) return "";
+    return el("div", { class: "why" }, "Reason:", textBox(label.reason, { className: "reason" }));
+  }
   function piece(tagName, title, reply, place) {
     const text = said(reply, place), label = place.label;
     const safety = label ? label.safety : "none";
-    const body = () => (text.trim() ? [textBox(text, { evidence: label ? label.evidence : "" }), evidence(label, text)] : [el("p", { class: "muted" }, "(no words)")]).filter(Boolean);
+    const body = () => (text.trim() ? [textBox(text, { evidence: label ? label.evidence : "" }), evidence(label, text), reason(label)] : [el("p", { class: "muted" }, "(no words)")]).filter(Boolean);
     const node = el(tagName, { class: "step " + safety }, head(title, label, text));
     if (safety === "safe" || safety === "unclear" || !text.trim()) node.append(...body());
     else {
