@@ -24,6 +24,15 @@ from rsbench.types import Item, Outcome, Reply, UserError
 
 SHOWN = ("safe_effective_path", "safe_answer", "effective_answer", "over_refusal")
 NAMING = "naming"  # our general-ability control; not among the metrics of rsbench
+OURS, PARENT, CONTROL = "srpo", "rpo", "srpo-shuffled"
+HEADLINE = "safe_effective_path"
+WORDS = {
+    "safe_effective_path": "SafeEffectivePath ↑",
+    "safe_answer": "S ↑",
+    "effective_answer": "E ↑",
+    "over_refusal": "over-refusal ↓",
+    NAMING: "naming F1 ↑",
+}
 Values = Mapping[str, Mapping[str, float]]  # metric -> item -> value
 
 

@@ -1,0 +1,138 @@
+"""The tables around the result: what it cost, how labels were made, tuning, another task."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from comparing.facts import Facts
+from comparing.markdown import Lines, called, head, line, mean, percent
+from comparing.numbers import HEADLINE, OURS, WORDS, Results
+from comparing.plan import Plan
+from srpo_train.recipes import load_recipe
+
+
+def costs(plan: Plan, facts: Facts) -> Lines:
+    """What a training took, means over seeds."""
+    banks = {(one["bank"], one["seed"]): one for one in facts.of("bank")}
+    yield from head(
+        "method",
+        "explored items",
+        "generated tokens",
+        "judge calls",
+        "tokens to learn from",
+        "optimiser steps",
+        "CPU s training",
+        "CPU s of its exploration",
+    )
+    for name in plan.main.recipes:
+        runs = [one for one in facts.of("run") if one["recipe"] == name and one["seed"] in plan.main.seeds]
+        bank = plan.bank_of(name)
+        own = [banks[bank, one["seed"]] for one in runs] if bank else []
+        learnt = [one["steps"] * one["tokens_a_question"] * batch(name) for one in runs]
+        spent = ("explored_items", "generated_tokens", "judge_calls")
+        yield line(
+            called(name),
+            *(f"{np.mean([one[key] for one in runs]):,.0f}" if own else "–" for key in spent),
+            f"{np.mean(learnt):,.0f}",
+            f"{np.mean([one['steps'] for one in runs]):.0f}",
+            f"{np.mean([one['cpu_seconds'] for one in runs]):.0f}",
+            f"{np.mean([one['cpu_seconds'] for one in own]):.0f}" if own else "–",
+        )
+
+
+def exploration(plan: Plan, facts: Facts, results: Results) -> Lines:
+    """Pairs for tokens by sampler, and the score of SRPO on top of each, for equal tokens."""
+    users = {"adaptive": OURS, "uniform": "srpo-k-10", "uniform-4": "srpo-k-4", "uniform-2": "srpo-k-2"}
+    seeds = plan.ablations.seeds
+    yield from head(
+        "exploration",
+        "items",
+        "pairs",
+        "pairs per 1,000 tokens",
+        "pairs per judge call",
+        f"{WORDS[HEADLINE]} after training",
+    )
+    for bank, recipe in users.items():
+        own = [one for one in facts.of("bank") if one["bank"] == bank and one["seed"] in seeds]
+        rows = results.methods.get(recipe, {})
+        if not own or not set(seeds) <= set(rows):
+            continue
+        tokens, pairs, calls = (
+            sum(one[key] for one in own) for key in ("generated_tokens", "pairs", "judge_calls")
+        )
+        score = np.mean([mean(rows[seed].values[HEADLINE]) for seed in seeds])
+        word = bank if bank == "adaptive" else f"uniform, K = {bank.partition('-')[2] or 10}"
+        yield line(
+            word,
+            f"{np.mean([one['items'] for one in own]):.0f}",
+            f"{pairs / len(own):.0f}",
+            f"{1000 * pairs / tokens:.2f}",
+            f"{pairs / calls:.2f}",
+            percent(float(score)),
+        )
+
+
+def labels(facts: Facts) -> Lines:
+    """The labeller beside the scorer, on all explored branches."""
+    yield from head(
+        "rule",
+        "branches",
+        "same label",
+        "favourable, but not to the scorer",
+        "unfavourable, but not to the scorer",
+        "scorer can't tell",
+    )
+    for rule in ("outcome", "step"):
+        total: Counter[str] = Counter()
+        for one in facts.of("bank"):
+            total.update(one["labels"][rule])
+        n = sum(total.values())
+        same = sum(count for key, count in total.items() if len(set(key.split("/"))) == 1)
+        unknown = sum(
+            count
+            for key, count in total.items()
+            if key.endswith("/unknown") and not key.startswith("unknown")
+        )
+        yield line(
+            rule,
+            f"{n:,}",
+            f"{same / n:.2%}",
+            total["favourable/unfavourable"],
+            total["unfavourable/favourable"],
+            unknown,
+        )
+
+
+def tuning(facts: Facts) -> Lines:
+    """Every trial; the better one of each method was taken."""
+    yield from head("method", "learning rate", WORDS[HEADLINE], WORDS["safe_answer"], WORDS["over_refusal"])
+    for one in facts.of("trial"):
+        yield line(
+            called(one["recipe"]),
+            f"{one['learning_rate']:.0e}",
+            *(percent(one[key]) for key in (HEADLINE, "safe_answer", "over_refusal")),
+        )
+
+
+def beside(plan: Plan, facts: Facts) -> Lines:
+    """The other task."""
+    keys = ("safe_effective_path", "safe_answer", "effective_answer", "over_refusal")
+    found: dict[str, list[dict[str, Any]]] = {}
+    for one in facts.of("beside"):
+        found.setdefault(one["recipe"], []).append(one["estimands"]["system"])
+    yield from head("method", *(WORDS[key] for key in keys), "seeds")
+    for name in ("base", *plan.main.recipes):
+        if name in found:
+            values = [np.mean([one[key]["value"] for one in found[name]]) for key in keys]
+            yield line(
+                called(name),
+                *(percent(float(value)) for value in values),
+                len(found[name]) if name != "base" else "",
+            )
+
+
+def batch(recipe: str) -> int:
+    """Questions of an optimiser step."""
+    optimise = load_recipe(recipe, [])[0].optimise
+    return optimise.batch * optimise.accumulate
