@@ -33,7 +33,6 @@ class Collator:
     pad_id: int
     layout: Layout = "tree"
     scores: frozenset[Score] = frozenset({"own", "whole"})
-    mask_dtype: torch.dtype = torch.bool  # a float type: additive, as eager attention wants it
     rope_index: RopeIndex | None = None  # of models whose positions are not 0, 1, 2, … (Qwen-VL)
 
     def __call__(self, questions: Sequence[Question]) -> dict[str, Any]:
@@ -90,7 +89,7 @@ class Collator:
             lengths = torch.tensor([len(row.ids) for _, row in rows])
             inputs["attention_mask"] = (torch.arange(length) < lengths[:, None]).long()
             return inputs
-        inputs["attention_mask"] = _as_mask(_visible([row for _, row in rows], length), self.mask_dtype)
+        inputs["attention_mask"] = _visible([row for _, row in rows], length)
         inputs["position_ids"] = self._positions(questions, rows, length)
         return inputs
 
@@ -133,9 +132,8 @@ def collator_for(model: Any, pad_id: int, layout: Layout, scores: frozenset[Scor
             f"layout: tree needs attention sdpa or eager, and the model was opened with {attention!r}; "
             "open it with attn_implementation sdpa, or set layout: padded"
         )
-    dtype = torch.bool if attention == "sdpa" else model.dtype
     rope = getattr(getattr(model, "model", None), "get_rope_index", None)
-    return Collator(pad_id, layout, scores, dtype, rope)
+    return Collator(pad_id, layout, scores, rope)
 
 
 def _offsets(questions: Sequence[Question]) -> list[int]:
@@ -214,9 +212,3 @@ def _visible(rows: list[Row], length: int) -> torch.Tensor:
             )
     seen |= torch.eye(length, dtype=torch.bool)  # padding sees itself: an empty softmax is NaN
     return seen[:, None]
-
-
-def _as_mask(seen: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    if dtype == torch.bool:
-        return seen
-    return torch.zeros(seen.shape, dtype=dtype).masked_fill(~seen, torch.finfo(dtype).min)

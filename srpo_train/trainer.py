@@ -9,11 +9,14 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, Trainer, TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput
+from trl.kernels import chunked_logprob
 from trl.trainer.utils import add_fused_lm_head
 
 from srpo_train.layouts import Layout, collator_for
 from srpo_train.objectives import METRICS, Objective, evaluate
 from srpo_train.questions import Question
+
+CPU_TILE = 128  # tokens
 
 
 class WholeCheckpoints(Trainer):  # type: ignore[misc] # transformers is untyped
@@ -107,8 +110,33 @@ def log_probs(model: Any, batch: dict[str, Any]) -> torch.Tensor:
 
 
 def add_scoring(model: Any) -> None:
-    """Prepare a bare model, before any adapter: no dropout; log-probabilities without all the logits."""
+    """Prepare a bare model, before any adapter: no dropout; log-probabilities without all the logits.
+
+    On a device without Triton the library's head holds some six copies of each tile of logits at the very
+    moment when all activations are held too, and its tiles of 4096 tokens take in whole batches. There they
+    become small, for this process.
+    """
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
     add_fused_lm_head(model)
+    if model.device.type == "cpu":
+        chunked_logprob.TOKEN_CHUNK_SIZE = CPU_TILE
+    model.base_model.register_forward_pre_hook(_additive_mask, with_kwargs=True)
+
+
+def _additive_mask(
+    backbone: Any, args: tuple[Any, ...], given: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Make the tree's mask one of numbers to be added, once.
+
+    Eager attention knows no other, and sdpa would make a copy of its own in every layer and keep it for the
+    backward pass. A hook of the backbone, because only there it is known what autocast computes in.
+    """
+    seen = given.get("attention_mask")
+    if seen is None or seen.dtype != torch.bool or seen.dim() != 4:
+        return args, given
+    kind = seen.device.type
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else backbone.dtype
+    mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
+    return args, given | {"attention_mask": mask.masked_fill_(~seen, torch.finfo(dtype).min)}

@@ -10,6 +10,7 @@ pytest.importorskip("trl")
 
 import torch  # noqa: E402
 from questions import question  # noqa: E402
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 from vlms import build, picture  # noqa: E402
 
 from rsbench.models.hf_loading import Loaded  # noqa: E402
@@ -18,7 +19,7 @@ from srpo_train.layouts import collator_for  # noqa: E402
 from srpo_train.objectives import Objective, evaluate, sum_scores  # noqa: E402
 from srpo_train.questions import ChosenPair, Continuation, Question  # noqa: E402
 from srpo_train.rows import padded_rows, tree_row  # noqa: E402
-from srpo_train.trainer import add_scoring, log_probs  # noqa: E402
+from srpo_train.trainer import CPU_TILE, add_scoring, log_probs  # noqa: E402
 
 KINDS = ("llava", "idefics3", "qwen3_vl", "text")
 SCORES = frozenset({"own", "whole", "reference"})
@@ -106,6 +107,19 @@ def test_batches_are_the_same_each_time(loaded: Loaded) -> None:
     assert all(torch.equal(once[name], again[name]) for name in once)  # type: ignore[index,attr-defined]
 
 
+def test_eager_attention_gives_the_same_tree(loaded: Loaded) -> None:
+    # It adds its mask: one of bool would be numbers 0 and 1 there.
+    questions = two(loaded)
+    usual = means(loaded, batch_of(loaded, "tree", questions))
+    chosen = loaded.model.config.get_text_config()
+    chosen._attn_implementation = "eager"
+    try:
+        eager = means(loaded, batch_of(loaded, "tree", questions))
+    finally:
+        chosen._attn_implementation = "sdpa"
+    torch.testing.assert_close(eager, usual, rtol=0, atol=3e-5)
+
+
 SMALL = Question(
     "q",
     (1, 2, 3),
@@ -171,3 +185,41 @@ def test_a_question_weighs_the_same_whatever_its_pairs() -> None:
         many, pairs=tuple(ChosenPair(p.favourable, p.unfavourable, 9.0) for p in many.pairs)
     )
     assert loss([heavier]) != pytest.approx(loss([many]), rel=1e-4)  # weights within a question do count
+
+
+class Shapes(TorchDispatchMode):
+    """Notes the shape of whatever is computed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[tuple[int, ...]] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor) and "empty" not in str(func):  # memory that nobody writes is free
+            self.seen.add(tuple(made.shape))
+        return made
+
+
+def test_a_long_row_costs_no_logits_of_its_length_and_one_mask() -> None:
+    loaded = build("text")
+    add_scoring(loaded.model)
+    branches = tuple(Continuation((4, 5), (n + 6, *range(6, 16)), n % 2 == 0) for n in range(20))
+    batch = collator_for(loaded.model, 0, "tree", Objective().scores)(
+        [dataclasses.replace(SMALL, branches=branches)]
+    )
+    length = batch["model"]["input_ids"].shape[1]
+    assert length > 1.5 * CPU_TILE
+    kept: set[int] = set()
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.shape[-2:] == (length, length):
+            kept.add(tensor.data_ptr())
+        return tensor
+
+    with Shapes() as shapes, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        evaluate(log_probs(loaded.model, batch), batch, Objective())[0].backward()
+    words = loaded.model.config.vocab_size
+    rows = {shape[0] for shape in shapes.seen if len(shape) == 2 and shape[1] == words}
+    assert CPU_TILE in rows and max(rows) <= CPU_TILE, rows
+    assert len(kept) == 1  # sdpa keeps one a layer when it has to make it from bool
