@@ -18,6 +18,10 @@ const pairs = (() => {
   function numbers(packed) {
     return typeof packed === "string" ? [...packed].map((c) => (c === "-" ? null : Number(c))) : packed;
   }
+  function clusters(packed) { // the number of each unit's pair; as text, a 1 for each unit that begins a new one
+    let pair = -1;
+    return typeof packed === "string" ? [...packed].map((c) => (pair += Number(c))) : packed;
+  }
   function interval(sums, counts) { // whole pairs are resampled; percentiles of the ratio
     const ratios = sums.map((sum, n) => sum / counts[n]);
     if (sums.length < 2 || Math.max(...ratios) - Math.min(...ratios) < 1e-12) return [null, null];
@@ -74,10 +78,10 @@ const pairs = (() => {
     const [low, high] = interval(keys.map((key) => sums.get(key)), keys.map((key) => counts.get(key)));
     return { metric, n, a: a / n, b: b / n, difference: (b - a) / n, low, high, p: signFlip(keys.map((key) => sums.get(key))), holm: null };
   }
-  function compare(data, a, b) {
-    const table = data.tables.find((t) => t.id === a.table);
-    const found = data.metrics.filter((metric) => metric.key in a.values).map((metric) => difference(
-      metric, numbers(a.values[metric.key]), numbers(b.values[metric.key]), table.units[metric.key]));
+  function compare(data, id, one, other) { // the table's id, and both rows' values by metric
+    const table = data.tables.find((t) => t.id === id);
+    const found = data.metrics.map((metric) => difference(
+      metric, numbers(one[metric.key]), numbers(other[metric.key]), clusters(data.units[table.units[metric.key]])));
     holm(found);
     return found;
   }
