@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 
 EXACT_CLUSTERS = 12  # 2^12 sign patterns are listed; beyond that they are drawn
 SIGN_FLIP_DRAWS = 10_000
-PICKS = 250_000  # clusters picked at once by the bootstrap
+PICKS = 250_000  # clusters drawn at once, few enough for the processor's cache
 
 
 def wilson(p: float, n: float) -> Interval:
@@ -156,10 +156,12 @@ def sign_flip_p(differences: Sequence[float], clusters: Sequence[str], seed: int
         signs = np.array(list(product((-1.0, 1.0), repeat=sums.size)))
         return float(np.mean(np.abs(signs @ sums) >= seen))
     rng = np.random.Generator(np.random.PCG64(seed))
-    extreme = 0
-    for _ in range(10):  # in tenths, so that thousands of pairs stay within a few MB
-        signs = rng.integers(0, 2, size=(SIGN_FLIP_DRAWS // 10, sums.size)) * 2.0 - 1.0
-        extreme += int(np.count_nonzero(np.abs(signs @ sums) >= seen))
+    at_once, extreme = max(1, PICKS // sums.size), 0
+    for first in range(0, SIGN_FLIP_DRAWS, at_once):
+        kept = rng.integers(0, 2, size=(min(at_once, SIGN_FLIP_DRAWS - first), sums.size))
+        # What keeps its sign minus what doesn't: twice the one, less all.
+        totals = 2 * (kept.astype(np.float64) @ sums) - sums.sum()
+        extreme += int(np.count_nonzero(np.abs(totals) >= seen))
     return (1 + extreme) / (1 + SIGN_FLIP_DRAWS)
 
 

@@ -67,6 +67,14 @@ def test_many_clusters_are_drawn_as_if_all_at_once() -> None:
     assert cluster_bootstrap_ratio(list(tops), list(bottoms), [f"{n:03}" for n in range(401)], 3) == plain
 
 
+def test_many_signs_are_drawn_as_if_all_at_once() -> None:
+    rng = np.random.default_rng(7)
+    sums = rng.choice([-2.0, -1.0, 1 / 3, 1.0, 2.0], 401)
+    signs = np.random.Generator(np.random.PCG64(3)).integers(0, 2, size=(10_000, 401)) * 2.0 - 1.0
+    extreme = np.count_nonzero(np.abs(signs @ sums) >= abs(sums.sum()) - 1e-6)
+    assert sign_flip_p(list(sums), [f"{n:03}" for n in range(401)], 3) == (1 + extreme) / 10_001
+
+
 def test_bootstrap_ratio_weighs_clusters_by_their_denominators() -> None:
     # 20 clusters of 1/1 and 20 of 0/9: the ratio is 20/200 = 0.1, while the mean of ratios would be 0.5.
     names = [str(i) for i in range(41)]
