@@ -1,35 +1,43 @@
-"""How long the leaderboard's site takes to build, what its pages weigh, and how quickly they answer.
+"""How long the leaderboard's site takes to build, first and after one more row, and how its pages answer.
 
-`python benchmarks/site.py --rows 50 --items 1000` makes rows with made-up labels (a tenth distinct, the
-rest copies under other names), builds the site and prints one JSON line. With `--browser` it opens index and
-comparison in Chromium and times load, sort, filter and compare.
+`python benchmarks/site.py 50x200 500x20 --browser` makes rows with made-up labels for each size (ROWSxITEMS;
+up to ten distinct, the rest copies under other names), builds the site with an empty cache, adds a row,
+builds again, and prints a table. With `--browser` it opens index and comparison in Chromium and times load,
+sort, filter and compare. 500x10000 needs 10 GB of disk and half an hour of processor time; with `--fill` the
+first build is left out: the distinct rows are checked, and what was found out is put into the cache for their
+copies.
 """
 
 import argparse
 import json
 import os
-import resource
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from rsbench.board_site import build
+from benchmarks.measure import report, run
+from rsbench.board_cache import Cache, pack_entry, row_key, unpack_entry
 from rsbench.records import digest
+from rsbench.rows import ROW, rows_in
+from rsbench.types import Outcome
 from tests.board_rows import outcomes, write_row
+
+DISTINCT = 10
 
 
 def make(folder: Path, rows: int, items: int) -> None:
     """Rows of `items` items each."""
-    distinct = max(rows // 10, 1)
+    distinct = max(min(rows // 10, DISTINCT), 1)
     for n in range(rows):
         name = f"model-{n:04}"
         if n < distinct:
-            write_row(folder, name, outcomes(0.3 + 0.5 * n / distinct, n, max(items // 2, 1), 10))
+            add(folder, name, 0.3 + 0.5 * n / distinct, n, items)
             continue
         source = folder / f"model-{n % distinct:04}"
         row = json.loads(source.with_suffix(".json").read_text())
@@ -40,14 +48,51 @@ def make(folder: Path, rows: int, items: int) -> None:
         shutil.copyfile(f"{source}.labels.jsonl", folder / f"{name}.labels.jsonl")
 
 
+def fill(shelf: Path, cache: Path) -> None:
+    """Check the distinct rows by the command, and put the same into the cache for their copies."""
+    some, site = shelf.with_name("some"), shelf.with_name("some-site")
+    distinct = [path for path in rows_in(shelf) if int(path.stem[-4:]) < DISTINCT]
+    some.mkdir()
+    for path in distinct:
+        for name in (path.name, f"{path.stem}.labels.jsonl"):
+            os.link(path.with_name(name), some / name)
+    run(build_command(some, site), shelf.parent, RSBENCH_CACHE=str(cache))
+    for path in rows_in(shelf):
+        kept = Cache(cache / "board")
+        source = kept.read(row_key(distinct[int(path.stem[-4:]) % len(distinct)], ""))
+        assert source is not None
+        entry, page = unpack_entry(path, source)
+        own = replace(entry, row=ROW.validate_json(path.read_bytes()))
+        kept.write(
+            row_key(path, ""), pack_entry(own, page.replace(entry.row.name.encode(), path.stem.encode()))
+        )
+
+
+def build_command(shelf: Path, site: Path) -> list[str]:
+    """What a user would type."""
+    return [sys.executable, "-m", "rsbench", "leaderboard", "build", "--rows", str(shelf), "--out", str(site)]
+
+
+def add(folder: Path, name: str, skill: float, seed: int, items: int) -> None:
+    """One row that gets a place; some replies are cut short and some verdicts unreadable, as in real ones."""
+    found = [_spoilt(n, one) for n, one in enumerate(outcomes(skill, seed, max(items // 2, 1), 10))]
+    write_row(folder, name, found, None, {"standing": "re-judged"})
+
+
+def _spoilt(n: int, one: Outcome) -> Outcome:
+    if n % 97 == 13:
+        return replace(one, status="unparsed", steps=(), answer=None, risk_identified=None)
+    return replace(one, status="truncated") if n % 41 == 7 else one
+
+
 def timed(work: Callable[[], object]) -> float:
     """Seconds of a call."""
     start = time.perf_counter()
     work()
-    return round(time.perf_counter() - start, 3)
+    return round(time.perf_counter() - start, 2)
 
 
-def browse(site: Path) -> dict[str, float]:
+def browse(site: Path) -> dict[str, object]:
     """Seconds until a page answers."""
     from playwright.sync_api import sync_playwright
 
@@ -58,7 +103,7 @@ def browse(site: Path) -> dict[str, float]:
         frame = "new Promise(done => requestAnimationFrame(() => setTimeout(done)))"
         sort = "document.querySelector('th[aria-sort] button[data-sort=\"1\"]').click()"
         found = "f.search.value = '7'; f.dispatchEvent(new Event('input', {bubbles: true}))"
-        times = {
+        times: dict[str, object] = {
             "load_s": timed(lambda: page.goto((site / "index.html").as_uri())),
             "sort_s": timed(lambda: page.evaluate(f"() => {{ {sort}; return {frame}; }}")),
             "filter_s": timed(
@@ -67,38 +112,57 @@ def browse(site: Path) -> dict[str, float]:
                 )
             ),
             "compare_s": timed(lambda: _compare(page, site)),
+            "row_s": timed(lambda: page.goto((site / "rows/model-0000.html").as_uri())),
         }
         browser.close()
     return times
 
 
 def _compare(page: Any, site: Path) -> None:
-    page.goto((site / "compare.html").as_uri())
-    page.wait_for_selector("#result :is(table, p)")
+    page.goto((site / "compare.html#a=model-0000&b=model-0001").as_uri().replace("%23", "#"))
+    page.wait_for_selector("#result table")
+
+
+def measure(rows: int, items: int, filled: bool, browser: bool, work: Path) -> dict[str, object]:
+    """One line of the table."""
+    shelf, site = work / "rows", work / "site"
+    make(shelf, rows, items)
+    command, cache = build_command(shelf, site), {"RSBENCH_CACHE": str(work / "cache")}
+    first = None
+    if filled:
+        fill(shelf, work / "cache")
+        run(command, work, **cache)  # so that the site is there, as it would be
+    else:
+        first = run(command, work, **cache)
+    add(shelf, "one-more", 0.55, rows, items)
+    again = run(command, work, **cache)
+    return {
+        "first_s": first.wall_s if first else "",
+        "first_cpu_s": first.cpu_s if first else "",
+        "again_s": again.wall_s,
+        "again_cpu_s": again.cpu_s,
+        "peak_mib": again.peak_mib,
+        "index_kb": (site / "index.html").stat().st_size // 1000,
+        "compare_kb": (site / "compare.html").stat().st_size // 1000,
+        "row_kb": (site / "rows/model-0000.html").stat().st_size // 1000,
+        **(browse(site) if browser else {}),
+    }
 
 
 def main() -> None:
     """Make, build, print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rows", type=int, default=50)
-    parser.add_argument("--items", type=int, default=1000, help="items of each row")
+    parser.add_argument("sizes", nargs="+", metavar="ROWSxITEMS")
     parser.add_argument("--browser", action="store_true")
+    parser.add_argument("--fill", action="store_true", help="no first build; see above")
+    parser.add_argument("--out", type=Path, help="write the table as JSON, too")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as work:
-        rows, site = Path(work) / "rows", Path(work) / "site"
-        make(rows, given.rows, given.items)
-        start = time.process_time()
-        seconds = timed(lambda: build(rows, site, None))
-        found: dict[str, Any] = {
-            "rows": given.rows,
-            "items": given.items,
-            "build_s": seconds,
-            "build_cpu_s": round(time.process_time() - start, 2),
-            "index_kb": (site / "index.html").stat().st_size // 1000,
-            "compare_kb": (site / "compare.html").stat().st_size // 1000,
-            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-        }
-        sys.stdout.write(json.dumps(found | (browse(site) if given.browser else {})) + "\n")
+    found = {}
+    for size in given.sizes:
+        rows, items = map(int, size.split("x"))
+        with tempfile.TemporaryDirectory() as work:
+            found[f"{rows} × {items}"] = measure(rows, items, given.fill, given.browser, Path(work))
+    report("site: rows × items", found, given.out)
 
 
 if __name__ == "__main__":

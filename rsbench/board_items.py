@@ -46,12 +46,17 @@ class Pictures:
     folder: Path
 
     def shown(self, rows: Sequence[Path]) -> Shown:
-        """What pages show of the items of these rows; nothing where a task is gone or is not what was run."""
+        """What pages show of the items of these rows; nothing where a task is gone or is not what was run.
+
+        Rows whose pages have no browser of items need none of it.
+        """
         found: Shown = {}
         for path in rows:
-            known, labels = _peek(path)
-            if known is not None and known not in found:
-                found[known] = self._read(known, _ids(path.with_name(labels)))
+            row = peek(path)
+            if row is not None and browsed(row) and items_of(row) not in found:
+                found[items_of(row)] = self._read(
+                    items_of(row), _ids(path.with_name(f"{path.stem}.labels.jsonl"))
+                )
         return found
 
     def _read(self, known: Items, ids: frozenset[str]) -> dict[str, dict[str, Any]]:
@@ -81,13 +86,17 @@ def items_of(row: Row) -> Items:
     return Items(row.task.name, row.task.data, row.task.condition)
 
 
-def _peek(path: Path) -> tuple[Items | None, str]:
-    """The same of a file nobody has checked yet, and the name of its labels; None if it is not even a row."""
+def browsed(row: Row) -> bool:
+    """Whether a row's page shows its items: its words are open, and they are not too many."""
+    return row.transcripts == "open" and row.counts.get("planned", 0) <= MOST
+
+
+def peek(path: Path) -> Row | None:
+    """A row that nobody has checked yet; None if it is not even of that shape."""
     try:
-        row = ROW.validate_json(path.read_bytes())
+        return ROW.validate_json(path.read_bytes())
     except ValueError:
-        return None, ""  # its check is yet to come, and says what is wrong
-    return items_of(row), f"{path.stem}.labels.jsonl"
+        return None  # its check is yet to come, and says what is wrong
 
 
 def _ids(labels: Path) -> frozenset[str]:
@@ -100,7 +109,6 @@ def _ids(labels: Path) -> frozenset[str]:
 def page_values(entry: Entry, outcomes: Sequence[Outcome], shown_items: int) -> dict[str, Any]:
     """The template's variables: those of a run's report, and what a row adds."""
     row = entry.row
-    browsed = row.transcripts == "open" and row.counts["planned"] <= MOST
     result: dict[str, Any] = {
         "estimands": row.estimands,
         "categories": row.categories,
@@ -113,7 +121,7 @@ def page_values(entry: Entry, outcomes: Sequence[Outcome], shown_items: int) -> 
     return {
         "row": row,
         "section": section(row),
-        "browsed": browsed,
+        "browsed": browsed(row),
         "most": MOST,
         "meta": {
             "model": {"name": row.model.name},
@@ -138,7 +146,7 @@ def page_values(entry: Entry, outcomes: Sequence[Outcome], shown_items: int) -> 
         "provenance": _provenance(entry),
         "spending": [],
         "withheld": False,
-        "unknown_items": max(row.counts["items"] - shown_items, 0) if browsed else 0,
+        "unknown_items": max(row.counts["items"] - shown_items, 0) if browsed(row) else 0,
     }
 
 
@@ -172,7 +180,7 @@ def page_data(
 ) -> dict[str, Any] | None:
     """The browser's data; None for a sealed row, and for one with more replies than a page holds."""
     row = entry.row
-    if row.replies.file is None or row.counts["planned"] > MOST:
+    if row.replies.file is None or not browsed(row):
         return None
     texts = read_texts(entry.path.with_name(row.replies.file))
     pictures = {image["picture"] for item in items.values() for image in item["images"]}

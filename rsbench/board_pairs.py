@@ -1,52 +1,64 @@
 """What the page that compares any two rows computes from: every row's values, item by item, packed small.
 
 The browser does the arithmetic of `rsbench compare`: paired differences, intervals, sign flips. Values are
-one character an item where they are 0, 1 or missing: fifty rows weigh less than a picture.
+one character an item where they are 0, 1 or missing: fifty rows weigh less than a picture. Where all of them
+are too heavy for one page, each row's are in a page of its own, which the comparison opens in a frame: a
+frame works from a disk as well, where a page may fetch nothing.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-from rsbench.board_rows import PAIRED, Entry
+import numpy as np
+
+from rsbench.board_rows import PAIRED, Entry, Units
 from rsbench.board_tables import Table
 from rsbench.metric_specs import METRICS
 
-WEIGHT = 4_000_000  # characters of values; beyond, metrics are left out, the headline last
+WEIGHT = 1_000_000  # characters of values in the page itself
+Values = dict[str, str | list[float | None]]  # metric → a character, or a number, for each unit
 
 
-def pair_data(tables: Sequence[Table]) -> dict[str, Any]:
-    """Tables of rows measured alike, units of each metric, and values by row."""
-    metrics = list(PAIRED)
-    while len(metrics) > 1 and _weight(tables, metrics) > WEIGHT:
-        metrics.pop()
-    heavy = _weight(tables, metrics) > WEIGHT
-    return {
-        "metrics": [_metric(key) for key in metrics],
-        "tables": [
+def pair_data(tables: Sequence[Table]) -> tuple[dict[str, Any], dict[str, Values]]:
+    """What the page carries, and the values by row that it leaves to pages of their own.
+
+    The page: tables of rows measured alike, with the units of each metric by number, as metrics share them;
+    the distinct lists of units; and rows, with their values, or None where those are apart.
+    """
+    heavy = sum(len(e.units[key].ids) for t in tables for e in t.entries for key in PAIRED) > WEIGHT
+    units: dict[str, str | list[int]] = {}  # by their own text, each once
+    own, rows, apart = [], [], {}
+    for table in tables:
+        clusters = {key: _clusters(table, key) for key in PAIRED}
+        packed = {key: _units(found) for key, found in clusters.items()}
+        units |= {str(found): found for found in packed.values()}
+        numbers = {text: n for n, text in enumerate(units)}
+        own.append(
             {
                 "id": table.id,
                 "alike": table.alike,
                 "section": table.section,
-                "units": {key: _units(table, key) for key in metrics},
+                "units": {key: numbers[str(found)] for key, found in packed.items()},
             }
-            for table in tables
-        ],
-        "rows": [
-            {
-                "name": entry.row.name,
-                "model": entry.row.model.name,
-                "table": table.id,
-                "standing": entry.row.standing,
-                "values": {} if heavy else {key: _values(table, entry, key) for key in metrics},
-            }
-            for table in tables
-            for entry in table.entries
-        ],
+        )
+        orders = {key: tuple(found) for key, found in clusters.items()}
+        for entry in table.entries:
+            values = {key: _values(entry.units[key], orders[key]) for key in PAIRED}
+            rows.append(_row(table, entry, None if heavy else values))
+            if heavy:
+                apart[entry.row.name] = values
+    metrics = [_metric(key) for key in PAIRED]
+    return {"metrics": metrics, "units": list(units.values()), "tables": own, "rows": rows}, apart
+
+
+def _row(table: Table, entry: Entry, values: Values | None) -> dict[str, Any]:
+    return {
+        "name": entry.row.name,
+        "model": entry.row.model.name,
+        "table": table.id,
+        "standing": entry.row.standing,
+        "values": values,
     }
-
-
-def _weight(tables: Sequence[Table], metrics: Sequence[str]) -> int:
-    return sum(len(e.units[key].values) for t in tables for e in t.entries for key in metrics)
 
 
 def _metric(key: str) -> dict[str, str]:
@@ -60,19 +72,36 @@ def _metric(key: str) -> dict[str, str]:
     }
 
 
-def _ids(table: Table, key: str) -> list[str]:
-    return sorted({unit for entry in table.entries for unit in entry.units[key].values})
+def _clusters(table: Table, key: str) -> dict[str, str]:
+    """Unit → twin pair, over all rows of a table, sorted by unit."""
+    names: dict[str, str] = {}
+    for ids, clusters in {(e.units[key].ids, e.units[key].clusters) for e in table.entries}:
+        names |= zip(ids, clusters, strict=True)
+    return dict(sorted(names.items()))
 
 
-def _units(table: Table, key: str) -> list[int]:
-    """The number of each unit's twin pair, by sorted unit; pairs are numbered by their sorted names."""
-    names = {u: c for entry in table.entries for u, c in entry.units[key].clusters.items()}
-    numbers = {cluster: n for n, cluster in enumerate(sorted(set(names.values())))}
-    return [numbers[names[unit]] for unit in _ids(table, key)]
+def _units(clusters: dict[str, str]) -> str | list[int]:
+    """The number of each unit's twin pair, by sorted unit; pairs are numbered by their sorted names.
+
+    Sorted units mostly come pair by pair; then a character each says whether a new pair begins.
+    """
+    numbers = {cluster: n for n, cluster in enumerate(sorted(set(clusters.values())))}
+    found = [numbers[cluster] for cluster in clusters.values()]
+    steps = np.diff(found, prepend=-1)
+    return "".join(map(str, steps)) if np.isin(steps, (0, 1)).all() else found
 
 
-def _values(table: Table, entry: Entry, key: str) -> str | list[float | None]:
-    values = [entry.units[key].values.get(unit) for unit in _ids(table, key)]
-    if all(value in (None, 0.0, 1.0) for value in values):
-        return "".join("-" if value is None else str(int(value)) for value in values)
-    return [None if value is None else round(value, 6) for value in values]
+def _values(units: Units, ids: tuple[str, ...]) -> str | list[float | None]:
+    """A row's values by the sorted units of its table."""
+    packed = units.packed
+    if units.ids != ids:
+        column = {unit: n for n, unit in enumerate(ids)}
+        whole = np.full(len(ids), -1 if packed.dtype == np.int8 else np.nan, dtype=packed.dtype)
+        whole[[column[unit] for unit in units.ids]] = packed
+        packed = whole
+    if packed.dtype == np.int8:
+        return packed.astype(np.uint8).tobytes().translate(_CHARACTERS).decode("ascii")
+    return [None if value != value else round(value, 6) for value in packed.tolist()]
+
+
+_CHARACTERS = bytes.maketrans(bytes((0, 1, 255)), b"01-")

@@ -1,13 +1,19 @@
 """What the leaderboard keeps of a row while it compares rows: its numbers, and a value an item and metric.
 
-Outcomes are read, checked and let go one row at a time: 500 rows of 10,000 items would not fit.
+Outcomes are read, checked and let go one row at a time: 500 rows of 10,000 items would not fit. Values are
+arrays, a byte each where they are 0, 1 or missing, and the names of items are shared by all rows.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from rsbench.estimates import Unit
 from rsbench.metrics import METRICS, item_units
 from rsbench.readings import read_items
 from rsbench.records import digest
@@ -31,10 +37,40 @@ SECTIONS = ("open", "variants", "unvalidated", "closed")
 
 @dataclass(frozen=True)
 class Units:
-    """One metric's value by item (or pair), and each one's twin pair; None is missing."""
+    """One metric's values by item (or pair), sorted by id, and each one's twin pair.
 
-    values: dict[str, float | None]
-    clusters: dict[str, str]
+    `packed` (n,) is int8, with -1 for missing, where every value is 0, 1 or missing; else float64 with NaN.
+    """
+
+    ids: tuple[str, ...]
+    clusters: tuple[str, ...]
+    packed: NDArray[Any]
+
+    @classmethod
+    def of(cls, found: Sequence[Unit]) -> "Units":
+        """Those of a metric's units, as `item_units` gives them."""
+        values = np.array([np.nan if unit.value is None else unit.value for unit in found], dtype=np.float64)
+        return cls(tuple(unit.id for unit in found), tuple(unit.cluster for unit in found), pack(values))
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """(n,) with NaN for missing."""
+        if self.packed.dtype == np.int8:
+            return np.where(self.packed < 0, np.nan, self.packed.astype(np.float64))
+        return self.packed
+
+    @cached_property
+    def digest(self) -> str:
+        """What tells these values from others."""
+        return digest(self.ids, self.clusters, self.packed.dtype.str, self.packed.tobytes().hex())
+
+
+def pack(values: NDArray[np.float64]) -> NDArray[Any]:
+    """Values (n,), NaN for missing, in as few bytes as hold them exactly."""
+    missing = np.isnan(values)
+    if np.all(missing | (values == 0.0) | (values == 1.0)):
+        return np.where(missing, -1.0, values).astype(np.int8)
+    return values
 
 
 @dataclass(frozen=True)
@@ -66,10 +102,7 @@ class Entry:
 def entry_of(path: Path, row: Row, outcomes: Sequence[Outcome]) -> Entry:
     """What the board keeps of a row."""
     items = read_items(outcomes, "system")
-    units = {}
-    for key in PAIRED:
-        found = item_units(items, METRICS[key])
-        units[key] = Units({u.id: u.value for u in found}, {u.id: u.cluster for u in found})
+    units = {key: Units.of(item_units(items, METRICS[key])) for key in PAIRED}
     return Entry(path, row, units, tuple(_curve(outcomes)))
 
 

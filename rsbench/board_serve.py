@@ -6,6 +6,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from rsbench.board_cache import NO_CACHE, Cache
 from rsbench.board_site import build
 from rsbench.types import UserError
 
@@ -17,14 +18,14 @@ class _Quiet(SimpleHTTPRequestHandler):
         """Nothing."""
 
 
-def serve_site(rows: Path, port: int, say: Callable[[str], None]) -> None:
+def serve_site(rows: Path, port: int, say: Callable[[str], None], cache: Cache = NO_CACHE) -> None:
     """Serve until interrupted.
 
     Raises:
         UserError: the rows can't be built, or the port is taken.
     """
     with tempfile.TemporaryDirectory(prefix="rsbench-site-") as folder:
-        made = build(rows, Path(folder), None)
+        made = build(rows, Path(folder), None, cache)
         try:
             server = ThreadingHTTPServer(("127.0.0.1", port), partial(_Quiet, directory=folder))
         except OSError as error:

@@ -4,38 +4,29 @@ No server, no network, nothing but relative links: it opens from a file and unde
 checked on the way, and a row that fails its check stops the build.
 """
 
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from rsbench import board_charts as charts
 from rsbench import board_files as files
-from rsbench.board_items import Pictures, Shown, items_of, page_data, page_values
+from rsbench.board_cache import NO_CACHE, Cache, read_pairs, write_pairs
+from rsbench.board_gather import gather
 from rsbench.board_pairs import pair_data
-from rsbench.board_rows import HEADLINE, Entry, entry_of
+from rsbench.board_rows import HEADLINE, Entry
 from rsbench.board_tables import COLUMNS, TITLES, Table, tables, trained
 from rsbench.metric_specs import METRICS
 from rsbench.pages import Page, render_page
 from rsbench.published import published
 from rsbench.report import ARROWS
-from rsbench.row_check import read_row
 from rsbench.rows import rows_in
 from rsbench.shelves import builtin
 from rsbench.store import write_whole
 from rsbench.types import UserError
 
-MANY = 16  # rows, from which on they are checked by several processes
 INDEX = Page("board.html.jinja", ("page/page.css", "board.css"), ("board.js",))
 COMPARE = Page("compare.html.jinja", ("page/page.css", "board.css"), ("pairs.js", "compare.js"))
-ROW = Page(
-    "row.html.jinja",
-    ("page/page.css", "page/browser.css", "report/report.css", "board.css"),
-    ("page/browser.js", "row.js"),
-)
+VALUES = Page("values.html.jinja", (), ("values.js",))
 
 
 @dataclass(frozen=True)
@@ -45,10 +36,13 @@ class Built:
     index: Path
     rows: int
     tables: int
+    checked: int  # rows that were checked now; the others were before, byte for byte the same
 
 
-def build(rows: Path, out: Path, url: str | None) -> Built:
+def build(rows: Path, out: Path, url: str | None, cache: Cache = NO_CACHE) -> Built:
     """Write the site to `out`. `url` is where it will be published: feeds need whole addresses.
+
+    Rows that `cache` knows to be checked, by their content, are not checked again.
 
     Raises:
         UserError: `rows` is no folder, a row fails its check, or `out` can't be written.
@@ -58,38 +52,25 @@ def build(rows: Path, out: Path, url: str | None) -> Built:
     if out.exists() and any(out.iterdir()) and not (out / "index.html").is_file():
         raise UserError(f"--out {out}: holds files that are no leaderboard; give an empty folder")
     paths = rows_in(rows)
-    entries = _all(paths, out, Pictures(out / "images").shown(paths))
-    found = tables(entries)
-    _write(out / "index.html", render_page(INDEX, _index(found, url), {}))
-    _write(out / "compare.html", render_page(COMPARE, {"tables": found, "titles": TITLES}, pair_data(found)))
+    entries, checked = gather(paths, out, cache)
+    known = read_pairs(cache)
+    before = len(known)
+    found = tables(entries, known)
+    index = _index(found, url, known)
+    if len(known) > before:
+        write_pairs(cache, known)
+    cache.tidy()
+    _write(out / "index.html", render_page(INDEX, index, {}))
+    data, apart = pair_data(found)
+    values = {"tables": found, "titles": TITLES}
+    _write(out / "compare.html", render_page(COMPARE, values, data, frames="'self'"))
+    for name, own in apart.items():
+        _write(out / "rows" / f"{name}.values.html", render_page(VALUES, {"name": name}, own))
     _downloads(out, entries, url)
-    return Built(out / "index.html", len(entries), len(found))
+    return Built(out / "index.html", len(entries), len(found), checked)
 
 
-def _all(paths: Sequence[Path], out: Path, shown: Shown) -> list[Entry]:
-    """Every row, checked and written; side by side where there are many, for each is a second's work."""
-    work = partial(_row, out=out, shown=shown)
-    if len(paths) < MANY:
-        return [work(path) for path in paths]
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        return list(pool.map(work, paths, chunksize=4))
-
-
-def _row(path: Path, out: Path, shown: Shown) -> Entry:
-    """Check a row, write its page, and keep what the board needs of it."""
-    row, outcomes = read_row(path)
-    entry = entry_of(path, row, outcomes)
-    items = shown.get(items_of(row), {})
-    data = page_data(entry, outcomes, items)
-    values = page_values(entry, outcomes, len(items))
-    _write(out / "rows" / f"{row.name}.html", render_page(ROW, values, data or {}, "data: 'self'"))
-    for name in (path.name, row.labels.file, row.replies.file):
-        if name is not None:
-            write_whole(out / "rows" / name, path.with_name(name).read_bytes(), sync=False)
-    return entry
-
-
-def _index(found: list[Table], url: str | None) -> dict[str, Any]:
+def _index(found: list[Table], url: str | None, known: dict[str, Any]) -> dict[str, Any]:
     """The template's variables."""
     rows = [entry.row for table in found for entry in table.entries]
     return {
@@ -116,7 +97,7 @@ def _index(found: list[Table], url: str | None) -> dict[str, Any]:
         "headline": METRICS[HEADLINE],
         "columns": [METRICS[key] for key in COLUMNS],
         "arrows": ARROWS,
-        "trained": trained(found),
+        "trained": trained(found, known),
         "published": published(builtin("baselines") / "results"),
         "rows": len(rows),
         "models": len({row.model.name for row in rows}),

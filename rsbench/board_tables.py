@@ -5,15 +5,15 @@ prompt or condition variants have tables of their own.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from math import isnan, nan
 from typing import Any
 
 from rsbench.board_rows import HEADLINE, SECTIONS, Entry, alike, section
 from rsbench.board_ties import Place, places
-from rsbench.compare import compare_outcomes
+from rsbench.compare import Difference, corrected, paired_difference
 from rsbench.metric_specs import METRICS
 from rsbench.report import Bar, bar
-from rsbench.row_check import read_row
 from rsbench.terminal import interval, number
 
 COLUMNS = (
@@ -72,19 +72,19 @@ class Table:
         return [line.entry for line in self.lines]
 
 
-def tables(entries: Sequence[Entry]) -> list[Table]:
-    """All tables, in the order of sections, the larger first."""
+def tables(entries: Sequence[Entry], known: dict[str, Any] | None = None) -> list[Table]:
+    """All tables, in the order of sections, the larger first; `known` as `board_ties.places` says."""
     found: dict[tuple[str, tuple[str, ...]], list[Entry]] = {}
     for entry in entries:
         found.setdefault((section(entry.row), tuple(alike(entry.row).values())), []).append(entry)
     ordered = sorted(found.items(), key=lambda item: (SECTIONS.index(item[0][0]), -len(item[1]), item[0][1]))
-    return [_table(n, part, members) for n, ((part, _), members) in enumerate(ordered, 1)]
+    return [_table(n, part, members, known) for n, ((part, _), members) in enumerate(ordered, 1)]
 
 
-def _table(n: int, part: str, members: list[Entry]) -> Table:
+def _table(n: int, part: str, members: list[Entry], known: dict[str, Any] | None) -> Table:
     members = sorted(members, key=lambda e: (-(e.value if e.value is not None else -1.0), e.row.name))
     ranked = [entry for entry in members if entry.ranked] if part != "unvalidated" else []
-    placed = dict(zip((e.row.name for e in ranked), places(ranked), strict=True))
+    placed = dict(zip((e.row.name for e in ranked), places(ranked, known), strict=True))
     lines = tuple(_line(entry, placed.get(entry.row.name)) for entry in members)
     return Table(f"t{n}", part, alike(members[0].row), lines)
 
@@ -103,8 +103,9 @@ def _line(entry: Entry, place: Place | None) -> Line:
     )
 
 
-def trained(found: Sequence[Table]) -> list[dict[str, Any]]:
+def trained(found: Sequence[Table], known: dict[str, Any] | None = None) -> list[dict[str, Any]]:
     """Every trained row beside its base, where both were measured alike, with paired differences."""
+    known = {} if known is None else known
     beside = []
     for table in found:
         models = {entry.row.model.name: entry for entry in table.entries if entry.row.training is None}
@@ -113,7 +114,7 @@ def trained(found: Sequence[Table]) -> list[dict[str, Any]]:
             base = models.get(training.base) if training else None
             if training is None or base is None:
                 continue
-            rows = compare_outcomes(read_row(base.path)[1], read_row(entry.path)[1], TRAINED)
+            rows = corrected([_difference(base, entry, key, known) for key in TRAINED])
             cells = [
                 {
                     "metric": METRICS[row.metric],
@@ -128,6 +129,19 @@ def trained(found: Sequence[Table]) -> list[dict[str, Any]]:
             ]
             beside.append({"entry": entry, "base": base, "training": training, "cells": cells})
     return beside
+
+
+def _difference(base: Entry, entry: Entry, key: str, known: dict[str, Any]) -> Difference:
+    """One number of a row against its base's, as `rsbench compare` pairs and tests it."""
+    first, second = base.units[key], entry.units[key]
+    name = f"difference {key} {first.digest} {second.digest}"
+    if name not in known:
+        there = dict(zip(first.ids, first.values.tolist(), strict=True))
+        units = zip(second.ids, second.clusters, second.values.tolist(), strict=True)
+        both = [(there.get(unit, nan), value, cluster) for unit, cluster, value in units]
+        whole = [pair for pair in both if not isnan(pair[0] + pair[1])]
+        known[name] = asdict(paired_difference(METRICS[key], whole, 0))
+    return Difference(**known[name])
 
 
 def signed(share: float | None) -> str:

@@ -42,6 +42,9 @@ Rows = Annotated[Path, typer.Option("--rows", help="Folder of the rows.")]
 SiteUrl = Annotated[
     str | None, typer.Option("--url", help="Where it will be published: writes RSS and JSON feeds.")
 ]
+NoCache = Annotated[
+    bool, typer.Option("--no-cache", help="Check every row anew; neither use nor keep earlier checks.")
+]
 
 
 @app.command()
@@ -49,20 +52,26 @@ def build(
     rows: Rows = ROWS,
     out: Annotated[Path, typer.Option(help="Folder of the site.")] = Path("leaderboard/site"),
     url: SiteUrl = None,
+    no_cache: NoCache = False,
 ) -> None:
     """Check every row and write the site: static files that open from anywhere."""
+    from rsbench.board_cache import NO_CACHE, users_cache
     from rsbench.board_site import build as build_site
 
-    made = build_site(rows, out, url)
-    typer.echo(f"{made.rows} rows in {made.tables} tables: {made.index}")
+    made = build_site(rows, out, url, NO_CACHE if no_cache else users_cache())
+    before = made.rows - made.checked
+    known = f" ({before} checked before, and the same since)" if before else ""
+    typer.echo(f"{made.rows} rows in {made.tables} tables{known}: {made.index}")
 
 
 @app.command()
 def serve(
     rows: Rows = ROWS,
     port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8000,
+    no_cache: NoCache = False,
 ) -> None:
     """Build the site in a temporary folder and show it on this machine alone, until Ctrl-C."""
+    from rsbench.board_cache import NO_CACHE, users_cache
     from rsbench.board_serve import serve_site
 
-    serve_site(rows, port, typer.echo)
+    serve_site(rows, port, typer.echo, NO_CACHE if no_cache else users_cache())

@@ -66,11 +66,13 @@ def compare_outcomes(
             raise UserError(f"can't compare runs by {key!r}: choose from {allowed}")
     items_a, items_b = read_items(a, estimand), read_items(b, estimand)
     rows = [_difference(items_a, items_b, METRICS[key], seed) for key in metrics]
-    tested = [index for index, row in enumerate(rows) if row.p is not None]
-    adjusted = holm([p for row in rows if (p := row.p) is not None])
-    for index, p_holm in zip(tested, adjusted, strict=True):
-        rows[index] = replace(rows[index], p_holm=p_holm)
-    return rows
+    return corrected(rows)
+
+
+def corrected(rows: Sequence[Difference]) -> list[Difference]:
+    """The rows of one table with Holm's p values over all that have a p."""
+    adjusted = iter(holm([p for row in rows if (p := row.p) is not None]))
+    return [row if row.p is None else replace(row, p_holm=next(adjusted)) for row in rows]
 
 
 def check_comparable(meta_a: Mapping[str, object], meta_b: Mapping[str, object]) -> None:
@@ -106,6 +108,11 @@ def _difference(
         for unit in item_units(items_b, spec)
         if unit.id in values_a and (value := unit.value) is not None
     ]
+    return paired_difference(spec, both, seed)
+
+
+def paired_difference(spec: MetricSpec, both: Sequence[tuple[float, float, str]], seed: int) -> Difference:
+    """One metric over its units (items, or pairs) in sorted order: value in a, value in b, twin pair."""
     if not both:
         return Difference(spec.key, spec.direction, None, None, None, None, None, None, None, 0, 0)
     clusters = [cluster for _, _, cluster in both]

@@ -54,17 +54,23 @@ class Unit:
     @property
     def value(self) -> float | None:
         """Mean over the samples that have a value; None if none has."""
+        if len(self.scores) == 1:  # nearly every run; the mean of one is that one
+            return self.scores[0].value
         known = [score.value for score in self.scores if score.value is not None]
         return sum(known) / len(known) if known else None
 
     @property
     def low(self) -> float:
         """Mean over all samples, each as low as it could be."""
+        if len(self.scores) == 1:
+            return self.scores[0].low
         return sum(score.low for score in self.scores) / len(self.scores)
 
     @property
     def high(self) -> float:
         """Mean over all samples, each as high as it could be."""
+        if len(self.scores) == 1:
+            return self.scores[0].high
         return sum(score.high for score in self.scores) / len(self.scores)
 
 
@@ -100,8 +106,8 @@ def estimate_mean(units: Sequence[Unit], direction: Direction, limits: Range, se
         value=sum(values) / len(values) if values else None,
         low=interval[0] if interval else None,
         high=interval[1] if interval else None,
-        bound_low=sum(unit.low for unit in units) / len(units) if units and bounded else None,
-        bound_high=sum(unit.high for unit in units) / len(units) if units and bounded else None,
+        bound_low=sum([unit.low for unit in units]) / len(units) if units and bounded else None,
+        bound_high=sum([unit.high for unit in units]) / len(units) if units and bounded else None,
         n=len(values),
         planned=len(units),
         clusters=len(set(clusters)),

@@ -6,6 +6,7 @@ is worth is in `readings`, the list of metrics in `metric_specs`, intervals in `
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, get_args
 
 from rsbench.breaks import where_it_breaks
@@ -50,11 +51,12 @@ def score_outcomes(outcomes: Sequence[Outcome], seed: int = 0, withheld: bool = 
         ValueError: if an item has two outcomes for one sample.
     """
     items = {estimand: read_items(outcomes, estimand) for estimand in ESTIMANDS}
+    scored = {estimand: _Scored.of(items[estimand]) for estimand in ESTIMANDS}
     mendable = sum(outcome.status in MENDABLE for outcome in outcomes)
     share = mendable / len(outcomes) if outcomes else 0.0
     return {
-        "estimands": {estimand: _estimates(items[estimand], seed, withheld) for estimand in ESTIMANDS},
-        "categories": _categories(items, seed, withheld),
+        "estimands": {estimand: _estimates(scored[estimand], seed, withheld) for estimand in ESTIMANDS},
+        "categories": _categories(scored, seed, withheld),
         "breaks": where_it_breaks(items["system"], seed),
         "counts": _counts(outcomes, items["system"]),
         "mendable_share": round(share, 6),
@@ -92,8 +94,10 @@ def _scores(item: ItemReadings, spec: MetricSpec) -> tuple[Score, ...]:
     if spec.worst:
         return (truth_score(both(*(_truth(spec, reading) for reading in readings))),)
     if spec.score is not None:
-        return tuple(spec.score(reading) for reading in readings)
-    return tuple(truth_score(_truth(spec, reading)) for reading in readings)
+        return tuple([spec.score(reading) for reading in readings])
+    if spec.truth is None:
+        raise ValueError(f"{spec.key} is no property of a reply")
+    return tuple([truth_score(spec.truth(reading)) for reading in readings])
 
 
 def _truth(spec: MetricSpec, reading: Reading | None) -> Truth:
@@ -128,27 +132,60 @@ def _pooled(items: Sequence[ItemReadings], spec: MetricSpec) -> list[Pooled]:
     return units
 
 
-def _estimates(items: Sequence[ItemReadings], seed: int, withheld: bool) -> dict[str, object]:
-    several = any(len(item.readings) > 1 for item in items)
-    return {
-        key: as_json(estimate([] if withheld and key in JOINT else items, spec, seed))
-        for key, spec in METRICS.items()
-        if several or not spec.worst
-    }
+@dataclass(frozen=True)
+class _Scored:
+    """The items of one estimand and the units of each averaged metric, scored once for all of its tables."""
+
+    items: list[ItemReadings]
+    units: dict[str, list[Unit]]
+
+    @classmethod
+    def of(cls, items: list[ItemReadings]) -> "_Scored":
+        several = any(len(item.readings) > 1 for item in items)
+        wanted = [spec for spec in METRICS.values() if spec.ratio is None and (several or not spec.worst)]
+        return cls(items, {spec.key: item_units(items, spec) for spec in wanted})
+
+    def by_category(self) -> "dict[str, _Scored]":
+        """Category → its own items. A pair is of a category if both its twins are."""
+        members: dict[str, list[ItemReadings]] = {}
+        for item in self.items:
+            members.setdefault(item.category, []).append(item)
+        of = {item.id: item.category for item in self.items}
+        found = {name: _Scored(items, {}) for name, items in members.items()}
+        for key in CATEGORY_METRICS:
+            for own in found.values():
+                own.units[key] = item_units(own.items, METRICS[key]) if METRICS[key].paired else []
+            if not METRICS[key].paired:
+                for unit in self.units[key]:
+                    found[of[unit.id]].units[key].append(unit)
+        return found
 
 
-def _categories(items: dict[Estimand, list[ItemReadings]], seed: int, withheld: bool) -> dict[str, object]:
+def _estimates(scored: _Scored, seed: int, withheld: bool) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for key, spec in METRICS.items():
+        blank = withheld and key in JOINT
+        if spec.ratio is not None:
+            found[key] = as_json(estimate([] if blank else scored.items, spec, seed))
+        elif key in scored.units:
+            units = [] if blank else scored.units[key]
+            found[key] = as_json(estimate_mean(units, spec.direction, spec.limits, seed))
+    return found
+
+
+def _categories(scored: dict[Estimand, _Scored], seed: int, withheld: bool) -> dict[str, object]:
     """Per category: rates with intervals, or counts of replies where there are under 30 pairs."""
+    parts = {name: scored[name].by_category() for name in ESTIMANDS}
     table: dict[str, object] = {}
-    for category in sorted({item.category for item in items["system"]}):
-        members = {name: [i for i in items[name] if i.category == category] for name in ESTIMANDS}
-        pairs = len({item.cluster for item in members["system"]})
+    for category in sorted(parts["system"]):
+        members = parts["system"][category].items
+        pairs = len({item.cluster for item in members})
         table[category] = {
-            "items": len(members["system"]),
+            "items": len(members),
             "pairs": pairs,
             "estimands": {
                 name: {
-                    key: _category_estimate(members[name], key, pairs, seed)
+                    key: _category_estimate(parts[name][category].units[key], METRICS[key], pairs, seed)
                     for key in CATEGORY_METRICS
                     if not (withheld and key in JOINT)
                 }
@@ -158,11 +195,10 @@ def _categories(items: dict[Estimand, list[ItemReadings]], seed: int, withheld: 
     return table
 
 
-def _category_estimate(items: Sequence[ItemReadings], key: str, pairs: int, seed: int) -> dict[str, object]:
-    spec = METRICS[key]
+def _category_estimate(units: Sequence[Unit], spec: MetricSpec, pairs: int, seed: int) -> dict[str, object]:
     if pairs < RATE_PAIRS:
-        return as_json(estimate_count(item_units(items, spec), spec.direction))
-    return as_json(estimate(items, spec, seed))
+        return as_json(estimate_count(units, spec.direction))
+    return as_json(estimate_mean(units, spec.direction, spec.limits, seed))
 
 
 def _counts(outcomes: Sequence[Outcome], items: Sequence[ItemReadings]) -> dict[str, int]:

@@ -46,7 +46,9 @@ class Page:
     scripts: tuple[str, ...]
 
 
-def render_page(page: Page, values: Mapping[str, object], data: object, images: str = "data:") -> str:
+def render_page(
+    page: Page, values: Mapping[str, object], data: object, images: str = "data:", frames: str = "'none'"
+) -> str:
     """One whole HTML file.
 
     Args:
@@ -54,13 +56,14 @@ def render_page(page: Page, values: Mapping[str, object], data: object, images: 
         values: The template's variables. Strings are escaped, whatever they hold.
         data: For the scripts; a JSON block with the id `data`.
         images: Where pictures may come from, as the policy says it.
+        frames: Where pages in frames may come from, likewise.
     """
     style, script = _assets(page.styles), _assets(page.scripts)
     template = environment().get_template(page.template)
     return template.render(
         **values,
         version=__version__,
-        policy=policy([script], [style], images),
+        policy=policy([script], [style], images, frames),
         style=Markup(style),  # our own files, never text of a model
         script=Markup(script),
         data=json_for_script(data),
@@ -93,8 +96,10 @@ def json_for_script(value: object) -> Markup:
     return Markup(text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
-def policy(scripts: Sequence[str], styles: Sequence[str], images: str = "data:") -> str:
-    """A content security policy that allows exactly these inline texts, and pictures from `images`.
+def policy(
+    scripts: Sequence[str], styles: Sequence[str], images: str = "data:", frames: str = "'none'"
+) -> str:
+    """A content security policy that allows exactly these inline texts, and pictures and frames from there.
 
     Nothing is fetched, no form is sent, no handler attribute runs, and no script may turn text into HTML.
     """
@@ -103,6 +108,7 @@ def policy(scripts: Sequence[str], styles: Sequence[str], images: str = "data:")
         "script-src": " ".join(map(_fingerprint, scripts)) or "'none'",
         "style-src": " ".join(map(_fingerprint, styles)) or "'none'",
         "img-src": images,
+        **({} if frames == "'none'" else {"frame-src": frames}),
         "base-uri": "'none'",
         "form-action": "'none'",
         "require-trusted-types-for": "'script'",

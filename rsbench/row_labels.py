@@ -78,12 +78,7 @@ def read_labels(path: Path, content: bytes) -> Iterator[Outcome]:
         except ValueError as error:
             raise UserError(f"{path}:{number}: not JSON ({error})") from error
         line = validated(adapter, data, f"{path}:{number}")
-        yield Outcome(
-            **line.model_dump(exclude={"steps", "answer"}),
-            steps=tuple(_step(step) for step in line.steps),
-            answer=AnswerLabel(**line.answer.model_dump()) if line.answer else None,
-        )
-
-
-def _step(step: _Step) -> StepLabel:
-    return StepLabel(**step.model_dump(exclude={"corrects"}), corrects=tuple(step.corrects))
+        # vars, not model_dump: that takes as long as all the rest.
+        steps = tuple([StepLabel(**vars(step) | {"corrects": tuple(step.corrects)}) for step in line.steps])
+        answer = AnswerLabel(**vars(line.answer)) if line.answer else None
+        yield Outcome(**vars(line) | {"steps": steps, "answer": answer})

@@ -24,6 +24,7 @@ from tests.servers import Body, Seen, default_reply
 ROOT = Path(__file__).resolve().parents[1]
 KEY = "sk-test-5f4dcc3b5aa765d61d83"
 MODEL, JUDGE = "gpt-under-test", "qwen-judge"  # of different families
+NOWHERE = {"RSBENCH_CACHE": os.devnull}  # no folder: nothing that one test found out helps another
 ROLES = ("perception", "request", "synthesis")
 
 
@@ -39,7 +40,14 @@ class Done:
 def environment(**extra: str) -> dict[str, str]:
     """What a user's shell would have, without keys and shelves."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
-    return {**kept, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", **extra}
+    return {
+        **kept,
+        "PYTHONPATH": str(ROOT),
+        "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": "1",
+        **NOWHERE,
+        **extra,
+    }
 
 
 def start(*args: object, cwd: Path, prefix: tuple[str, ...] = (), **env: str) -> subprocess.Popen[str]:

@@ -32,7 +32,22 @@
     const [one, other] = [a, b].map((r) => data.tables.find((t) => t.id === r.table).alike);
     return Object.keys(one).filter((name) => one[name] !== other[name]).map((name) => el("li", {}, `${name}: ${one[name]} and ${other[name]}`));
   }
-  function draw() {
+  const asked = new Map(); // row → the promise of its values
+  function values(r) { // in this page, or in one of their own, which hands them over: a page on a disk may fetch nothing
+    if (r.values) return Promise.resolve(r.values);
+    if (!asked.has(r)) asked.set(r, new Promise((done) => {
+      const frame = el("iframe", { src: `rows/${encodeURIComponent(r.name)}.values.html`, hidden: "", title: "values of a row" });
+      addEventListener("message", function hear(event) {
+        if (event.source !== frame.contentWindow) return;
+        removeEventListener("message", hear);
+        frame.remove();
+        done(JSON.parse(event.data));
+      });
+      document.body.append(frame);
+    }));
+    return asked.get(r);
+  }
+  async function draw() {
     const a = row(choice.elements.a.value), b = row(choice.elements.b.value);
     if (!a || !b) { result.replaceChildren(el("p", { class: "muted" }, "There are no rows to compare.")); return; }
     history.replaceState(null, "", `#a=${encodeURIComponent(a.name)}&b=${encodeURIComponent(b.name)}`);
@@ -43,8 +58,10 @@
         el("ul", {}, ...(reasons.length ? reasons : [el("li", {}, "one of them belongs to another section of the board")])));
       return;
     }
-    const found = pairs.compare(data, a, b);
-    if (!found.length) { result.replaceChildren(el("p", { class: "note" }, "There are too many rows to carry their items in this page. Use rsbench compare.")); return; }
+    result.replaceChildren(el("p", { class: "muted" }, "Reading the values of both rows …"));
+    const [one, other] = await Promise.all([values(a), values(b)]);
+    if (row(choice.elements.a.value) !== a || row(choice.elements.b.value) !== b) return; // chosen anew meanwhile
+    const found = pairs.compare(data, a.table, one, other);
     const heads = ["number", a.model, b.model, "difference (points)", "95 % interval", "p (Holm)", "n", ""];
     const notes = [a, b].filter((r) => r.standing === "self-reported").map((r) => el("p", { class: "note" }, `${r.name} is self-reported: nobody else can judge its replies.`));
     result.replaceChildren(...notes, el("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Differences" }, el("table", { class: "pairs" },

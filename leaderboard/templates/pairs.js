@@ -5,18 +5,27 @@
    command's within what drawing leaves open. */
 const pairs = (() => {
   const DRAWS = 2000, FLIPS = 10000, EXACT = 12;
-  function generator(seed) { // mulberry32
+  function generator(seed) { // mulberry32: 32 random bits at a time
     let state = seed >>> 0;
     return () => {
       state = (state + 0x6d2b79f5) >>> 0;
       let t = state;
       t = Math.imul(t ^ (t >>> 15), t | 1);
       t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-      return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+      return (t ^ (t >>> 14)) >>> 0;
     };
+  }
+  function ones(word) { // bits that are set
+    let n = word - ((word >>> 1) & 0x55555555);
+    n = (n & 0x33333333) + ((n >>> 2) & 0x33333333);
+    return Math.imul((n + (n >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
   }
   function numbers(packed) {
     return typeof packed === "string" ? [...packed].map((c) => (c === "-" ? null : Number(c))) : packed;
+  }
+  function clusters(packed) { // the number of each unit's pair; as text, a 1 for each unit that begins a new one
+    let pair = -1;
+    return typeof packed === "string" ? [...packed].map((c) => (pair += Number(c))) : packed;
   }
   function interval(sums, counts) { // whole pairs are resampled; percentiles of the ratio
     const ratios = sums.map((sum, n) => sum / counts[n]);
@@ -24,7 +33,7 @@ const pairs = (() => {
     const random = generator(1), drawn = new Float64Array(DRAWS);
     for (let draw = 0; draw < DRAWS; draw += 1) {
       let top = 0, bottom = 0;
-      for (let n = 0; n < sums.length; n += 1) { const at = Math.floor(random() * sums.length); top += sums[at]; bottom += counts[at]; }
+      for (let n = 0; n < sums.length; n += 1) { const at = Math.floor((random() / 4294967296) * sums.length); top += sums[at]; bottom += counts[at]; }
       drawn[draw] = top / bottom;
     }
     drawn.sort();
@@ -46,10 +55,20 @@ const pairs = (() => {
       }
       return extreme / patterns;
     }
-    const random = generator(2);
+    // Pairs of one size flip together: how many of n fall up is a count of n random bits. Sizes are few, pairs thousands.
+    const random = generator(2), sizes = new Map();
+    for (const sum of sums) { // equal but for rounding
+      const of = Math.abs(sum), name = of.toFixed(9);
+      sizes.set(name, [of, sizes.has(name) ? sizes.get(name)[1] + 1 : 1]);
+    }
+    const groups = [...sizes.values()];
     for (let draw = 0; draw < FLIPS; draw += 1) {
       let total = 0;
-      for (const sum of sums) total += random() < 0.5 ? sum : -sum;
+      for (const [of, n] of groups) {
+        let up = 0;
+        for (let left = n; left > 0; left -= 32) up += ones(left < 32 ? random() >>> (32 - left) : random());
+        total += of * (2 * up - n);
+      }
       if (Math.abs(total) >= seen) extreme += 1;
     }
     return (1 + extreme) / (1 + FLIPS);
@@ -74,10 +93,10 @@ const pairs = (() => {
     const [low, high] = interval(keys.map((key) => sums.get(key)), keys.map((key) => counts.get(key)));
     return { metric, n, a: a / n, b: b / n, difference: (b - a) / n, low, high, p: signFlip(keys.map((key) => sums.get(key))), holm: null };
   }
-  function compare(data, a, b) {
-    const table = data.tables.find((t) => t.id === a.table);
-    const found = data.metrics.filter((metric) => metric.key in a.values).map((metric) => difference(
-      metric, numbers(a.values[metric.key]), numbers(b.values[metric.key]), table.units[metric.key]));
+  function compare(data, id, one, other) { // the table's id, and both rows' values by metric
+    const table = data.tables.find((t) => t.id === id);
+    const found = data.metrics.map((metric) => difference(
+      metric, numbers(one[metric.key]), numbers(other[metric.key]), clusters(data.units[table.units[metric.key]])));
     holm(found);
     return found;
   }

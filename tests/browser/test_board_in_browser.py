@@ -170,6 +170,22 @@ def test_two_rows_compare_as_the_command_does(open_: Open, rows: Path) -> None:
     assert {before[0], after[0]} == {"+", "−"} and before[1:] == after[1:]
 
 
+def test_heavy_values_come_from_pages_of_their_own(
+    open_: Open, rows: Path, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rsbench.board_pairs.WEIGHT", 0)
+    build(rows, tmp_path / "heavy", None)
+    assert (tmp_path / "heavy/compare.html").stat().st_size < (site / "compare.html").stat().st_size
+    found = []
+    for base in (site, tmp_path / "heavy"):
+        page = open_("compare.html#a=model-0&b=model-3", base=base.as_uri())
+        page.wait_for_selector("table.pairs")
+        found.append(page.locator("#result").inner_text())
+    assert found[0] == found[1]
+    page.get_by_role("button", name="swap").click()
+    page.wait_for_function("document.querySelectorAll('table.pairs thead th')[2]?.innerText === 'model-0'")
+
+
 def test_rows_measured_otherwise_are_not_compared(open_: Open) -> None:
     page = open_("compare.html#a=model-0&b=unvalidated")
     text = page.locator("#result").inner_text()

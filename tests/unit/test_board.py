@@ -7,17 +7,19 @@ import re
 import signal
 import urllib.request
 import xml.etree.ElementTree as ET
+from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rsbench.board_rows import Entry, entry_of, section
 from rsbench.board_site import build
 from rsbench.board_tables import tables, trained
-from rsbench.board_ties import _bounds, _p_values, places
+from rsbench.board_ties import _aligned, _bounds, _drawn, _squares_by_row, _sums, places
 from rsbench.compare import compare_outcomes
 from rsbench.published import published
 from rsbench.row_check import read_row
@@ -61,7 +63,13 @@ def test_p_values_are_those_of_compare(tmp_path: Path) -> None:
     pair = [entry(tmp_path, "one", one), entry(tmp_path, "other", other)]
     row = compare_outcomes(one, other, ("safe_effective_path",))[0]
     assert row.p is not None and 0.001 < row.p < 0.5
-    assert _p_values(pair, [(0, 1)], 0) == [row.p]
+    assert p_value(pair) == row.p
+
+
+def p_value(pair: list[Entry], known: dict[str, object] | None = None) -> float:
+    """Of the first two rows, as `places` tests them."""
+    bound = float(_bounds(*_sums(*_aligned(pair)))[0, 1])
+    return _drawn(pair, [(0, 1)], [bound], {} if known is None else known, 0)[0]
 
 
 def test_many_rows_can_still_be_told_apart(tmp_path: Path) -> None:
@@ -72,30 +80,33 @@ def test_many_rows_can_still_be_told_apart(tmp_path: Path) -> None:
     assert placed[0].words == "1–20" and placed[-1].words == "21–40"
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.lists(st.sampled_from([-1.0, 0.0, 1.0]), min_size=1, max_size=10))
 def test_the_bound_is_never_under_the_exact_p(differences: list[float]) -> None:
-    clusters = [f"c{n}" for n in range(len(differences))]
-    exact = sign_flip_p(differences, clusters, 0)
-    one = dict(zip(clusters, (max(d, 0.0) for d in differences), strict=True))
-    other = dict(zip(clusters, (max(-d, 0.0) for d in differences), strict=True))
-    assert _bounds_of(one, other) >= exact - 1e-12
+    exact = sign_flip_p(differences, [f"c{n}" for n in range(len(differences))], 0)
+    values = np.array([[max(d, 0.0) for d in differences], [max(-d, 0.0) for d in differences]])
+    assert _bounds(*_sums(values, np.arange(len(differences))))[0, 1] >= exact - 1e-12
 
 
-def _bounds_of(one: dict[str, float], other: dict[str, float]) -> float:
-    from types import SimpleNamespace
-
-    own = {name: name for name in one}
-    fake = [
-        SimpleNamespace(units={"safe_effective_path": SimpleNamespace(values=v, clusters=own)})
-        for v in (one, other)
-    ]
-    return float(_bounds(fake)[0, 1])  # type: ignore[arg-type]
+@settings(deadline=None, derandomize=True)
+@given(st.integers(0, 2**32 - 1), st.lists(st.integers(1, 4), min_size=1, max_size=8))
+def test_sums_of_all_pairs_of_rows_are_those_of_each(seed: int, sizes: list[int]) -> None:
+    rng = np.random.default_rng(seed)
+    starts = np.cumsum([0, *sizes[:-1]])
+    values = rng.choice([0.0, 1 / 3, 1.0, np.nan], size=(4, sum(sizes)))
+    totals, squares = _sums(values, starts)
+    for a, b in product(range(4), repeat=2):
+        pairs = [np.nansum(part) for part in np.split(values[a] - values[b], starts[1:])]
+        assert totals[a, b] == pytest.approx(sum(pairs), abs=1e-9)
+        assert squares[a, b] == pytest.approx(sum(d**2 for d in pairs), abs=1e-9)
+    known = (~np.isnan(values)).astype(float)
+    assert np.allclose(_squares_by_row(np.nan_to_num(values), known, starts), squares)
 
 
 def test_items_that_one_row_lacks_count_for_neither(tmp_path: Path) -> None:
     whole, half = answers("1" * 30 + "0" * 10), answers("1" * 30)
     pair = [entry(tmp_path, "whole", whole), entry(tmp_path, "half", half)]
-    assert _p_values(pair, [(0, 1)], 0) == [1.0]
+    assert p_value(pair) == 1.0
 
 
 @pytest.mark.parametrize(

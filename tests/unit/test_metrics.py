@@ -149,6 +149,15 @@ def test_small_category_shows_counts_and_a_large_one_rates() -> None:
     assert large["twin_accuracy"]["n"] == 30
 
 
+def test_a_pair_across_two_categories_is_a_pair_of_neither() -> None:
+    risky, benign = TWO_PAIRS[:2]
+    scores = score_outcomes([replace(risky, category="violence"), replace(benign, category="morality")])
+    assert scores["estimands"]["system"]["twin_accuracy"]["planned"] == 1
+    parts = [scores["categories"][c]["estimands"]["system"] for c in ("violence", "morality")]
+    assert [part["twin_accuracy"]["planned"] for part in parts] == [0, 0]
+    assert [part["safe_answer"]["planned"] for part in parts] == [1, 1]
+
+
 def test_where_it_breaks() -> None:
     more = [outcome("p3r", "?+ u+", SAFE_EFFECTIVE), outcome("p3b", status="refused")]
     scores = score_outcomes(TWO_PAIRS + more)

@@ -8,6 +8,7 @@ from rsbench.stats import (
     cluster_bootstrap_ratio,
     effective_n,
     holm,
+    percentiles,
     sign_flip_p,
     wilson,
 )
@@ -54,6 +55,24 @@ def test_bootstrap_draws_clusters_not_values() -> None:
     # Two clusters, 50 zeros and 50 ones: the mean is 0, 1/2 or 1 with chances 1/4, 1/2, 1/4, so the middle
     # 95 % is [0, 1]. Drawing values instead would give about [0.4, 0.6].
     assert cluster_bootstrap_mean([0.0] * 50 + [1.0] * 50, ["a"] * 50 + ["b"] * 50, seed=0) == (0.0, 1.0)
+
+
+def test_many_clusters_are_drawn_as_if_all_at_once() -> None:
+    # Draws are made a few at a time; intervals must stay those of the plain formula, to the last bit.
+    rng = np.random.default_rng(7)
+    tops, bottoms = rng.random(401), rng.integers(1, 4, 401).astype(float)
+    picks = np.random.Generator(np.random.PCG64(3)).integers(0, 401, size=(2_000, 401))
+    ratios = tops[picks].sum(axis=1) / bottoms[picks].sum(axis=1)
+    plain = tuple(np.quantile(ratios, percentiles(401)))
+    assert cluster_bootstrap_ratio(list(tops), list(bottoms), [f"{n:03}" for n in range(401)], 3) == plain
+
+
+def test_many_signs_are_drawn_as_if_all_at_once() -> None:
+    rng = np.random.default_rng(7)
+    sums = rng.choice([-2.0, -1.0, 1 / 3, 1.0, 2.0], 401)
+    signs = np.random.Generator(np.random.PCG64(3)).integers(0, 2, size=(10_000, 401)) * 2.0 - 1.0
+    extreme = np.count_nonzero(np.abs(signs @ sums) >= abs(sums.sum()) - 1e-6)
+    assert sign_flip_p(list(sums), [f"{n:03}" for n in range(401)], 3) == (1 + extreme) / 10_001
 
 
 def test_bootstrap_ratio_weighs_clusters_by_their_denominators() -> None:

@@ -1,0 +1,116 @@
+"""All rows of a folder as the board needs them, with their pages and downloads written.
+
+A row is checked here and now, or known to have been, byte for byte and by this very code; `board_cache` says
+what that hangs on. A row that fails its check stops the build, and is never remembered.
+"""
+
+import os
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from rsbench.board_cache import Cache, pack_entry, row_key, unpack_entry
+from rsbench.board_items import Items, Pictures, items_of, page_data, page_values, peek
+from rsbench.board_rows import Entry, entry_of
+from rsbench.pages import Page, render_page
+from rsbench.records import digest
+from rsbench.row_check import read_row
+from rsbench.store import write_whole
+from rsbench.types import UserError
+
+MANY = 16  # rows, from which on they are checked by several processes
+ROW = Page(
+    "row.html.jinja",
+    ("page/page.css", "page/browser.css", "report/report.css", "board.css"),
+    ("page/browser.js", "row.js"),
+)
+HASHING = 4  # files read side by side
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What pages show of items, and the digest of it by task."""
+
+    items: dict[Items, dict[str, dict[str, Any]]]
+    digests: dict[Items, str]
+
+    def of(self, path: Path) -> str:
+        """The digest for one row's page."""
+        row = peek(path)
+        return "" if row is None else self.digests.get(items_of(row), "")
+
+
+def gather(paths: Sequence[Path], out: Path, cache: Cache) -> tuple[list[Entry], int]:
+    """Every row, and how many of them were checked now.
+
+    Raises:
+        UserError: a row fails its check, or `out` can't be written.
+    """
+    items = Pictures(out / "images").shown(paths)
+    shown = _Shown(items, {known: digest(own) for known, own in items.items()})
+    with ThreadPoolExecutor(HASHING) as pool:
+        remembered = list(pool.map(partial(_remembered, shown=shown, cache=cache), paths))
+    missing = [path for path, packed in zip(paths, remembered, strict=True) if packed is None]
+    new = dict(zip(missing, _checked(missing, shown, cache), strict=True))
+    return [
+        _written(path, packed or new[path], out) for path, packed in zip(paths, remembered, strict=True)
+    ], len(missing)
+
+
+def _remembered(path: Path, shown: _Shown, cache: Cache) -> bytes | None:
+    return None if cache.folder is None else cache.read(row_key(path, shown.of(path)))
+
+
+def _checked(paths: Sequence[Path], shown: _Shown, cache: Cache) -> list[bytes]:
+    """Rows checked now; side by side where there are many, for each is a second's work."""
+    work = partial(_check, shown=shown, cache=cache)
+    if len(paths) < MANY:
+        return [work(path) for path in paths]
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        return list(pool.map(work, paths, chunksize=4))
+
+
+def _check(path: Path, shown: _Shown, cache: Cache) -> bytes:
+    """Check a row, and keep what the board needs of it; not if its files changed meanwhile."""
+    key = row_key(path, shown.of(path))
+    row, outcomes = read_row(path)
+    entry = entry_of(path, row, outcomes)
+    items = shown.items.get(items_of(row), {})
+    data = page_data(entry, outcomes, items)
+    values = page_values(entry, outcomes, len(items))
+    packed = pack_entry(entry, render_page(ROW, values, data or {}, "data: 'self'").encode("utf-8"))
+    if row_key(path, shown.of(path)) == key:
+        cache.write(key, packed)
+    return packed
+
+
+def _written(path: Path, packed: bytes, out: Path) -> Entry:
+    """A row's entry; its page and its files are in the site then."""
+    entry, page = unpack_entry(path, packed)
+    row = entry.row
+    write_whole(out / "rows" / f"{row.name}.html", page, sync=False)
+    for name in (path.name, row.labels.file, row.replies.file):
+        if name is not None:
+            _copy(path.with_name(name), out / "rows" / name)
+    return entry
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file with its time, unless a copy of its size and time lies there: 500 rows are gigabytes."""
+    try:
+        wanted = source.stat()
+        if target.is_file():
+            there = target.stat()
+            if (there.st_size, there.st_mtime_ns) == (wanted.st_size, wanted.st_mtime_ns):
+                return
+        temporary = target.with_name(target.name + ".tmp")
+        shutil.copyfile(source, temporary)
+        os.utime(temporary, ns=(wanted.st_atime_ns, wanted.st_mtime_ns))
+        temporary.replace(target)
+    except OSError as error:
+        raise UserError(f"{target}: can't write ({error.strerror})") from error
