@@ -141,9 +141,10 @@ class Job:
 
     def identity(self) -> dict[str, Any]:
         """What makes two jobs the same job; `run` is not part of it: measuring may be repeated otherwise."""
-        recipe = self.recipe.model_dump(mode="json", by_alias=True, exclude={"run", "description", "model"})
+        apart = {"run", "description", "model"}
+        recipe = self.recipe.model_dump(mode="json", by_alias=True, exclude=apart)
         return {
-            "recipe": recipe,
+            "recipe": said(recipe),
             "model": {"name": self.model, **self.checkpoint.identity(self.model)},
             "data": {
                 plan.dataset.card.name: digest([item.hash for item in plan.dataset]) for plan in self.plans
@@ -166,12 +167,22 @@ class Job:
         if old is None:
             folder.write(MANIFEST, mine)
             return
-        differing = [key for key, value in mine["identity"].items() if old["identity"].get(key) != value]
+        before = said(old["identity"])
+        differing = [key for key, value in mine["identity"].items() if before.get(key) != value]
         if differing:
             raise UserError(
                 f"{folder.path}: holds a training with another {', '.join(differing)}; take another --out, "
                 "or delete the folder to begin anew"
             )
+
+
+def said(data: dict[str, Any]) -> dict[str, Any]:
+    """The keys that have a value: one that a later version added and that is unset makes no other recipe."""
+    return {
+        key: said(value) if isinstance(value, dict) else value
+        for key, value in data.items()
+        if value is not None
+    }
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
