@@ -14,7 +14,8 @@ from rsbench.board_cache import NO_CACHE, Cache, read_pairs, write_pairs
 from rsbench.board_gather import gather
 from rsbench.board_pairs import pair_data
 from rsbench.board_rows import HEADLINE, Entry
-from rsbench.board_tables import COLUMNS, TITLES, Table, tables, trained
+from rsbench.board_tables import COLUMNS, TITLES, Table, tables
+from rsbench.board_trained import trained
 from rsbench.metric_specs import METRICS
 from rsbench.pages import Page, render_page
 from rsbench.published import published

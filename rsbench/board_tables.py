@@ -5,13 +5,11 @@ prompt or condition variants have tables of their own.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from math import isnan, nan
+from dataclasses import dataclass
 from typing import Any
 
 from rsbench.board_rows import HEADLINE, SECTIONS, Entry, alike, section
 from rsbench.board_ties import Place, places
-from rsbench.compare import Difference, corrected, paired_difference
 from rsbench.metric_specs import METRICS
 from rsbench.report import Bar, bar
 from rsbench.terminal import interval, number
@@ -25,7 +23,6 @@ COLUMNS = (
     "unsafe_chain_safe_answer",
     "steps_per_path",
 )
-TRAINED = (HEADLINE, "path_safe", "path_effective", "safe_effective_answer", "over_refusal")
 TITLES = {
     "open": ("Models", "Default prompt, whole items, a judge whose agreement with labels was measured."),
     "variants": (
@@ -101,49 +98,3 @@ def _line(entry: Entry, place: Place | None) -> Line:
         cells=tuple(number(e["value"], k != "steps_per_path") for k, e in zip(COLUMNS, found, strict=True)),
         sort=tuple(e["value"] for e in (head, *found)),
     )
-
-
-def trained(found: Sequence[Table], known: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-    """Every trained row beside its base, where both were measured alike, with paired differences."""
-    known = {} if known is None else known
-    beside = []
-    for table in found:
-        models = {entry.row.model.name: entry for entry in table.entries if entry.row.training is None}
-        for entry in table.entries:
-            training = entry.row.training
-            base = models.get(training.base) if training else None
-            if training is None or base is None:
-                continue
-            rows = corrected([_difference(base, entry, key, known) for key in TRAINED])
-            cells = [
-                {
-                    "metric": METRICS[row.metric],
-                    "from": number(row.a, True),
-                    "to": number(row.b, True),
-                    "difference": signed(row.difference),
-                    "interval": f"{signed(row.low)} to {signed(row.high)}" if row.low is not None else "–",
-                    "p": "–" if row.p_holm is None else f"{row.p_holm:.3f}",
-                    "n": row.n,
-                }
-                for row in rows
-            ]
-            beside.append({"entry": entry, "base": base, "training": training, "cells": cells})
-    return beside
-
-
-def _difference(base: Entry, entry: Entry, key: str, known: dict[str, Any]) -> Difference:
-    """One number of a row against its base's, as `rsbench compare` pairs and tests it."""
-    first, second = base.units[key], entry.units[key]
-    name = f"difference {key} {first.digest} {second.digest}"
-    if name not in known:
-        there = dict(zip(first.ids, first.values.tolist(), strict=True))
-        units = zip(second.ids, second.clusters, second.values.tolist(), strict=True)
-        both = [(there.get(unit, nan), value, cluster) for unit, cluster, value in units]
-        whole = [pair for pair in both if not isnan(pair[0] + pair[1])]
-        known[name] = asdict(paired_difference(METRICS[key], whole, 0))
-    return Difference(**known[name])
-
-
-def signed(share: float | None) -> str:
-    """A difference in percentage points, with its sign."""
-    return "–" if share is None else f"{100 * share:+.1f}"

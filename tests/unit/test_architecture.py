@@ -56,6 +56,7 @@ LAYERS = [
     {"export"},
     {"report_page", "board_cache", "board_charts", "board_files", "board_items", "board_ties"},
     {"board_gather", "board_tables"},
+    {"board_trained"},
     {"board_pairs", "board_site"},
     {"board_serve"},
     {"show", "ssui"},

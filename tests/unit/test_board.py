@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from rsbench.board_rows import Entry, entry_of, section
 from rsbench.board_site import build
-from rsbench.board_tables import tables, trained
+from rsbench.board_tables import tables
 from rsbench.board_ties import _aligned, _bounds, _drawn, _squares_by_row, _sums, places
+from rsbench.board_trained import trained
 from rsbench.compare import compare_outcomes
 from rsbench.published import published
 from rsbench.row_check import read_row
@@ -161,8 +162,31 @@ def test_a_trained_row_stands_beside_its_base(tmp_path: Path) -> None:
     )
     stray = entry(tmp_path, "stray", answers("10"), training={"recipe": "dpo", "base": "gone", "seed": 1})
     (found,) = trained(tables([base, better, stray]))
-    assert (found["entry"], found["base"]) == (better, base)
-    assert (found["cells"][0]["from"], found["cells"][0]["difference"]) == ("25.0%", "+75.0")
+    assert (found.entries, found.base, found.seeds) == ((better,), base, (1,))
+    assert (found.cells[0]["from"], found.cells[0]["difference"]) == ("25.0%", "+75.0")
+
+
+def test_seeds_of_one_recipe_are_one_block_and_widen_its_interval(tmp_path: Path) -> None:
+    base = entry(tmp_path, "base", answers("0" * 30 + "1" * 10))
+
+    def seed(n: int, right: str) -> Entry:
+        training = {"recipe": "srpo", "base": "base", "seed": n}
+        return entry(tmp_path, f"s{n}", answers(right), training=training)
+
+    one, two, three = seed(1, "1" * 40), seed(2, "0" * 20 + "1" * 20), seed(3, "0" * 10 + "1" * 30)
+    (pair,) = trained(tables([base, two, one]))
+    assert pair.seeds == (1, 2) and [e.row.name for e in pair.entries] == ["s1", "s2"]
+    # 100 and 50 % after 25: half way between +75 and +25, and of two seeds no interval.
+    assert [pair.cells[0][key] for key in ("to", "difference", "interval")] == ["75.0%", "+50.0", "–"]
+    (three_seeds,) = trained(tables([base, one, two, three]))
+    (alone,) = trained(tables([base, three]))
+    assert three_seeds.cells[0]["difference"] == alone.cells[0]["difference"] == "+50.0"
+
+    def width(cell: str) -> float:
+        low, _, high = cell.partition(" to ")
+        return float(high) - float(low)
+
+    assert width(three_seeds.cells[0]["interval"]) > width(alone.cells[0]["interval"])
 
 
 def test_build_writes_pages_downloads_and_feeds(tmp_path: Path) -> None:

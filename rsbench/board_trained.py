@@ -1,0 +1,118 @@
+"""Trained rows beside the row they came from: paired differences, and over seeds what the recipe does.
+
+Rows of one recipe that differ in nothing but the seed are one method, measured several times: they share a
+block, whose intervals draw seeds and twin pairs. A single seed says what one training did.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from math import isnan, nan
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsbench.board_rows import HEADLINE, Entry
+from rsbench.board_tables import Table
+from rsbench.compare import Difference, corrected, paired_difference
+from rsbench.metric_specs import METRICS
+from rsbench.terminal import number
+from rsbench.two_way import two_way
+
+COMPARED = (HEADLINE, "path_safe", "path_effective", "safe_effective_answer", "over_refusal")
+ENOUGH_SEEDS = 3  # below that no interval over seeds is worth printing
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One block: a recipe's rows by seed, their base, and a line a number."""
+
+    recipe: str
+    base: Entry
+    entries: tuple[Entry, ...]
+    cells: tuple[dict[str, Any], ...]
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """In order; several rows of one seed each count."""
+        return tuple(entry.row.training.seed for entry in self.entries if entry.row.training)
+
+
+def trained(found: Sequence[Table], known: dict[str, Any] | None = None) -> list[Trained]:
+    """Every recipe beside its base, where both were measured alike, best gain first within a table."""
+    known = {} if known is None else known
+    blocks: list[Trained] = []
+    for table in found:
+        models = {entry.row.model.name: entry for entry in table.entries if entry.row.training is None}
+        recipes: dict[tuple[str, str], list[Entry]] = {}
+        for entry in table.entries:
+            if entry.row.training is not None and entry.row.training.base in models:
+                recipes.setdefault((entry.row.training.base, entry.row.training.recipe), []).append(entry)
+        own = []
+        for (base, recipe), entries in recipes.items():
+            entries.sort(key=lambda one: (one.row.training.seed if one.row.training else 0, one.row.name))
+            rows = corrected([_difference(models[base], entries, key, known) for key in COMPARED])
+            gain = rows[0].difference
+            own.append((-1.0 if gain is None else gain, recipe, models[base], tuple(entries), _cells(rows)))
+        own.sort(key=lambda one: (-one[0], one[1]))
+        blocks += [Trained(recipe, base, entries, cells) for _, recipe, base, entries, cells in own]
+    return blocks
+
+
+def _cells(rows: Sequence[Difference]) -> tuple[dict[str, Any], ...]:
+    return tuple(
+        {
+            "metric": METRICS[row.metric],
+            "from": number(row.a, True),
+            "to": number(row.b, True),
+            "difference": signed(row.difference),
+            "interval": f"{signed(row.low)} to {signed(row.high)}" if row.low is not None else "–",
+            "p": "–" if row.p_holm is None else f"{row.p_holm:.3f}",
+            "n": row.n,
+        }
+        for row in rows
+    )
+
+
+def _difference(base: Entry, entries: Sequence[Entry], key: str, known: dict[str, Any]) -> Difference:
+    """One number of a recipe against its base's; of one seed as `rsbench compare` pairs and tests it."""
+    name = f"difference {key} {base.units[key].digest} {' '.join(one.units[key].digest for one in entries)}"
+    if name not in known:
+        known[name] = asdict(_tested(base, entries, key))
+    return Difference(**known[name])
+
+
+def _tested(base: Entry, entries: Sequence[Entry], key: str) -> Difference:
+    there = dict(zip(base.units[key].ids, base.units[key].values.tolist(), strict=True))
+    one = entries[0].units[key]
+    after = np.array([_values(entry, key, one.ids) for entry in entries])
+    before = np.array([there.get(unit, nan) for unit in one.ids])
+    whole = ~np.isnan(after.sum(axis=0) + before)
+    before, after = before[whole], after[:, whole]
+    clusters = [cluster for cluster, kept in zip(one.clusters, whole, strict=True) if kept]
+    # With one row this is the whole answer; with several it is the frame that the seeds' result fills.
+    pairs = list(zip(before.tolist(), after.mean(axis=0).tolist(), clusters, strict=True))
+    single = paired_difference(METRICS[key], pairs, 0)
+    if len(entries) == 1 or single.difference is None:
+        return single
+    if len(entries) < ENOUGH_SEEDS or single.clusters < 2:
+        return replace(single, low=None, high=None, p=None)
+    over = two_way(_by_cluster(after - before, clusters))
+    return replace(single, difference=over.mean, low=over.low, high=over.high, p=over.p)
+
+
+def _values(entry: Entry, key: str, ids: Sequence[str]) -> list[float]:
+    own = dict(zip(entry.units[key].ids, entry.units[key].values.tolist(), strict=True))
+    return [own.get(unit, nan) for unit in ids]
+
+
+def _by_cluster(differences: NDArray[np.float64], clusters: Sequence[str]) -> NDArray[np.float64]:
+    """(seeds, items) → (seeds, clusters): means over each cluster's items."""
+    _, codes = np.unique(np.array(clusters), return_inverse=True)
+    sizes = np.bincount(codes)
+    return np.array([np.bincount(codes, row) / sizes for row in differences])
+
+
+def signed(share: float | None) -> str:
+    """A difference in percentage points, with its sign."""
+    return "–" if share is None or isnan(share) else f"{100 * share:+.1f}"
