@@ -1,7 +1,7 @@
 """Usable pairs a token: adaptive against uniform exploration; and cached branches against encoding anew.
 
     python benchmarks/exploration.py [--items 12] [--seeds 3] [--split train]
-        [--keep FOLDER] [--out exploration.json]
+        [--cached | --skip-speed] [--keep FOLDER] [--out exploration.json]
 
 The embedded model on training items of `rsbench-closed`, judged by the oracle, label `step`. A branch's noise
 comes from its item, prefix, draw and seed alone, so all samplers see the same branches: `uniform` with K = 10
@@ -144,6 +144,7 @@ def speed(loaded: Loaded, plan: Plan, k: int = 4) -> dict[str, dict[str, object]
     brancher = HFBrancher("tiny", {}, lambda: loaded)
     samples = list(plan)[:3]
     took, cpu, said = defaultdict(float), defaultdict(float), defaultdict(list)
+    tokens: dict[str, int] = defaultdict(int)
     for sample in samples:
         trunk = asyncio.run(brancher.open(sample))
         asks = [
@@ -162,6 +163,7 @@ def speed(loaded: Loaded, plan: Plan, k: int = 4) -> dict[str, dict[str, object]
                 wall, processor = time.perf_counter(), time.process_time()
                 for batch in batches:
                     made = brancher.branches(trunk, batch, params, cached=name.startswith("cached"))
+                    tokens[name] += sum(branch.n_generated for branch in made)
                     if not params.temperature:
                         said[name] += [branch.ids for branch in made]
                 took[name] += time.perf_counter() - wall
@@ -171,6 +173,7 @@ def speed(loaded: Loaded, plan: Plan, k: int = 4) -> dict[str, dict[str, object]
         name: {
             "wall_s": round(took[name], 2),
             "cpu_s": round(cpu[name], 2),
+            "cpu_s_per_1000_tokens": round(1000 * cpu[name] / tokens[name], 2),
             "cpu_ratio": round(cpu[name] / cpu[first], 2),
             "greedy_branches_that_differ": sum(a != b for a, b in zip(said[name], said[first], strict=True)),
             "greedy_branches": len(said[name]),
@@ -188,13 +191,19 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--split", default="train")
     parser.add_argument("--keep", type=Path, help="keep the explorations here, and go on with those there")
-    parser.add_argument("--skip-speed", action="store_true")
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--skip-speed", action="store_true", help="samplers alone")
+    only.add_argument("--cached", action="store_true", help="cached branches against encoding anew alone")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     plan = plan_of(args.split, args.items)
     loaded = Checkpoint(str(TINY)).load(None)
     if not args.skip_speed:
-        report("cached branches against encoding anew", speed(loaded, plan), None)
+        report(
+            "cached branches against encoding anew", speed(loaded, plan), args.out if args.cached else None
+        )
+    if args.cached:
+        return
     with tempfile.TemporaryDirectory() as folder:
         rows = compare(loaded, plan, range(args.seeds), args.keep or Path(folder))
     report(f"exploration, {args.items} items, {args.seeds} seeds", rows, args.out)

@@ -7,6 +7,7 @@ The loop is ours rather than `generate`'s, so that finished rows leave the batch
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -128,6 +129,7 @@ class HFBrancher:
         params: GenParams,
         cached: bool,
     ) -> dict[int, Sampled]:
+        from srpo_train.trunk_attention import shared
 
         model = self.loaded.model
         window = getattr(model.config.get_text_config(), "max_position_embeddings", None)
@@ -143,7 +145,8 @@ class HFBrancher:
         prefixes = [asks[n].prefix_ids for n in places]
         start = gathered(model, trunk, path_ids, prefixes) if cached else encoded(model, trunk, prefixes)
         stops = stop_ids(model, self.loaded.tokenizer)
-        _grow(model, start, rows, lengths, stops, params, turns(trunk))
+        with shared(model, start.trunk) if start.trunk else nullcontext():
+            _grow(model, start, rows, lengths, stops, params, turns(trunk))
         return {row.place: self._sampled(row, asks[row.place], stops) for row in rows}
 
     def _sampled(self, row: _Row, ask: Ask, stops: set[int]) -> Sampled:
@@ -203,7 +206,8 @@ def _grow(
             cache.batch_select_indices(at)
             chosen, mask, position = chosen[at], mask[at], position[at]
         last, position = chosen[:, None], position + 1
-        mask = torch.cat([mask, mask.new_ones(len(live), 1)], 1)
+        if start.trunk is None:
+            mask = torch.cat([mask, mask.new_ones(len(live), 1)], 1)
 
 
 def _step(model: Any, cache: Any, mask: Any, last: Any, position: Any, threefold: bool) -> "torch.Tensor":

@@ -1,7 +1,8 @@
 """Where branches begin: the keys and values of their prefixes, out of one prefill or encoded anew.
 
-A prefix's keys and values are gathered from those of the whole path into left-padded rows, which is exact: a
-token's depend on what stands before it alone.
+A prefix's keys and values are the first of those of the whole path, for a token's depend on what stands
+before it alone. So all rows look at one copy, each as far as its prefix goes; models whose attention can't
+do that (`trunk_attention.can_share`) get left-padded rows with copies.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from srpo_train.brancher import Trunk
 if TYPE_CHECKING:
     import torch
 
+    from srpo_train.trunk_attention import KeysValues
+
 
 @dataclass(frozen=True)
 class Start:
@@ -23,9 +26,10 @@ class Start:
     """
 
     cache: Any
-    mask: "torch.Tensor"  # (rows, width)
+    mask: "torch.Tensor"  # (rows, width); with a shared trunk (rows, 1, 1, length of the trunk), added
     last: "torch.Tensor"  # (rows, 1)
     shift: "torch.Tensor | int"  # (rows,): how far text positions lie from token indexes
+    trunk: "list[KeysValues] | None" = None  # by layer, where no row has a copy of it in the cache
 
 
 @dataclass
@@ -33,7 +37,7 @@ class Prefilled:
     """Keys and values of prompt + `path_ids[:-1]`; kept between the rounds of one item."""
 
     path_ids: tuple[int, ...]
-    layers: list[tuple["torch.Tensor", "torch.Tensor"]]  # keys, values (1, heads, length, width)
+    layers: "list[KeysValues]"  # keys, values (1, heads, length, width)
     shift: int  # position of a token less its index: not 0 where an image has fewer positions than tokens
 
 
@@ -52,22 +56,28 @@ def gathered(
     import torch
 
     from srpo_train.kv import roomy_cache
+    from srpo_train.trunk_attention import can_share
 
     inputs: HFInputs = trunk.inputs
     if inputs.prefilled is None or inputs.prefilled.path_ids != path_ids:
         inputs.prefilled = _prefill(model, trunk, path_ids)
+    cache, layers, shift = roomy_cache(), inputs.prefilled.layers, inputs.prefilled.shift
     whole = trunk.prompt_ids + path_ids
-    lengths = [len(trunk.prompt_ids) + len(prefix) for prefix in prefixes]
-    width, device = max(lengths), model.device
-    pads = width - torch.tensor(lengths, device=device)[:, None]  # (rows, 1)
-    places = torch.arange(width, device=device)[None]
-    source = (places[:, :-1] - pads).clamp(min=0)  # (rows, width - 1)
-    cache = roomy_cache()
-    for number, (keys, values) in enumerate(inputs.prefilled.layers):
+    lengths = torch.tensor(
+        [[len(trunk.prompt_ids) + len(prefix)] for prefix in prefixes], device=model.device
+    )
+    last = torch.tensor(whole, device=model.device)[lengths - 1]  # (rows, 1)
+    if can_share(model):
+        hidden = torch.arange(len(whole) - 1, device=model.device) >= lengths - 1
+        mask = torch.zeros(hidden.shape, device=model.device).masked_fill_(hidden, float("-inf"))
+        return Start(cache, mask[:, None, None], last, shift, layers)
+    width = int(lengths.max())
+    places = torch.arange(width, device=model.device)[None]
+    source = (places[:, :-1] - (width - lengths)).clamp(min=0)  # (rows, width - 1)
+    for number, (keys, values) in enumerate(layers):
         rows = [t[0][:, source].transpose(0, 1).contiguous() for t in (keys, values)]
         cache.update(rows[0], rows[1], number)
-    last = torch.tensor([[whole[length - 1]] for length in lengths], device=device)
-    return Start(cache, (places >= pads).long(), last, inputs.prefilled.shift)
+    return Start(cache, (places >= width - lengths).long(), last, shift)
 
 
 def _prefill(model: Any, trunk: Trunk, path_ids: tuple[int, ...]) -> Prefilled:

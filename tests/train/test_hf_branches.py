@@ -21,6 +21,7 @@ from rsbench.settings import Settings  # noqa: E402
 from rsbench.types import ItemImage, UserError  # noqa: E402
 from srpo_train.brancher import Ask, Trunk  # noqa: E402
 from srpo_train.hf_branches import HFBrancher  # noqa: E402
+from srpo_train.trunk_attention import attend, can_share  # noqa: E402
 from tests.unit.judging import make_item  # noqa: E402
 
 GREEDY, LENGTH = GenParams(max_tokens=12), 12
@@ -85,6 +86,50 @@ def test_greedy_branches_are_those_of_encoding_everything_anew(loaded: Loaded, t
     for ask, branch in list(zip(asks, cached, strict=True))[::2]:
         assert list(branch.ids) == generated(loaded, trunk, ask.prefix_ids)
     assert len({b.ids for b in cached}) > 1, "prefixes that all lead to the same words would prove nothing"
+    assert can_share(loaded.model), "cached branches share the trunk"
+
+
+def test_rows_with_a_copy_of_the_trunk_say_the_same(loaded: Loaded, tmp_path: Path) -> None:
+    # What models do that can't share it: eager attention, half precision, windows.
+    trunk, brancher = trunk_of(loaded, tmp_path), explorer(loaded)
+    sharing = brancher.branches(trunk, asks_of(trunk), GREEDY)
+    text = loaded.model.config.get_text_config()
+    text._attn_implementation = "eager"
+    try:
+        assert not can_share(loaded.model)
+        copying = brancher.branches(trunk, asks_of(trunk), GREEDY)
+    finally:
+        text._attn_implementation = "sdpa"
+    assert [b.ids for b in sharing] == [b.ids for b in copying]
+
+
+def test_attention_to_a_shared_trunk_is_that_to_a_copy_of_it_in_every_row() -> None:
+    rows, heads, few, filled, length, width = 3, 4, 2, 5, 7, 8  # two heads ask of each key
+    source = torch.Generator().manual_seed(0)
+
+    def noise(*shape: int) -> Any:
+        return torch.randn(shape, generator=source)
+
+    query = noise(rows, heads, 1, width)
+    own, trunk = ([noise(n, few, m, width) for _ in range(2)] for n, m in ((rows, filled), (1, length)))
+    seen = torch.arange(length) < torch.tensor([2, 7, 5])[:, None]  # prefixes of three lengths
+    mask = torch.zeros(rows, length).masked_fill(~seen, float("-inf"))[:, None, None]
+    found = attend(query, tuple(own), tuple(trunk), mask, 0.3)
+    keys, values = (torch.cat([t.expand(rows, -1, -1, -1), o], 2) for t, o in zip(trunk, own, strict=True))
+    whole = torch.cat([seen, torch.ones(rows, filled, dtype=torch.bool)], 1)[:, None, None]
+    right = torch.nn.functional.scaled_dot_product_attention(
+        query, keys, values, attn_mask=whole, scale=0.3, enable_gqa=True
+    )
+    torch.testing.assert_close(found, right.transpose(1, 2))
+
+
+def test_windows_and_half_precision_keep_copies() -> None:
+    loaded = build("text")
+    text = loaded.model.config.get_text_config()
+    text.layer_types = ["full_attention", "sliding_attention"]
+    assert not can_share(loaded.model)
+    text.layer_types = ["full_attention", "full_attention"]
+    assert can_share(loaded.model) and not can_share(loaded.model.bfloat16())
 
 
 def test_sampled_branches_hang_on_their_key_and_on_nothing_else(loaded: Loaded, tmp_path: Path) -> None:
