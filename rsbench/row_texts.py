@@ -5,15 +5,16 @@ is published, by which a maintainer who was sent the file knows that it is the o
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rsbench.importing import ReplyLine, read_replies
 from rsbench.records import read_reply
 from rsbench.steps import SEGMENTER, VERSION, segment
 from rsbench.store import RunFolder
-from rsbench.types import FINAL_REPLY, Outcome, Reply, UserError
+from rsbench.types import FINAL_REPLY, Outcome, ReasoningKind, Reply, UserError
 
 CURRENT_SEGMENTER = f"{SEGMENTER}/{VERSION}"
 
@@ -36,6 +37,23 @@ def as_text(lines: Iterator[dict[str, Any]]) -> bytes:
     """JSON lines. Half a surrogate pair in a model's words is no UTF-8; its backslash form is its JSON."""
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     return text.encode("utf-8", "backslashreplace")
+
+
+def chain_visibility(folder: RunFolder) -> Literal["full", "summary", "none"]:
+    """How much reasoning was to be seen: `summary` if a provider showed digests, `none` without steps."""
+    kinds: Counter[ReasoningKind] = Counter()
+    visible = 0
+    replies = folder.replies(FINAL_REPLY).open(writable=False)
+    for planned in folder.plan():
+        record = replies.get(planned["key"])
+        if record is None or record["status"] != "ok":
+            continue
+        reply = read_reply(record)
+        kinds[reply.reasoning_kind] += 1
+        visible += bool(segment(reply).steps)
+    if kinds["summary"]:
+        return "summary"
+    return "full" if visible else "none"
 
 
 def read_texts(path: Path) -> dict[tuple[str, int], Reply]:

@@ -6,7 +6,6 @@ transcripts are open, `NAME.transcripts.jsonl`. Owns the shape and the making; `
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +15,12 @@ from pydantic import Field, TypeAdapter
 
 from rsbench.cards import Strict, validated
 from rsbench.conditions import WITHHELD
-from rsbench.records import digest, read_reply
+from rsbench.records import digest
 from rsbench.row_labels import label_lines
-from rsbench.row_texts import as_text, text_lines
+from rsbench.row_texts import as_text, chain_visibility, text_lines
 from rsbench.score import compute, outcomes, pick_judge, slug
-from rsbench.steps import segment
 from rsbench.store import RunFolder
-from rsbench.types import FINAL_REPLY, ReasoningKind, UserError
+from rsbench.types import UserError
 
 SHA256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Numbers = dict[str, Any]
@@ -184,7 +182,7 @@ def make_row(folder: RunFolder, judge: str | None, out: Path, claims: Claims = C
         "made": manifest["created"][:10],
         "standing": standing(claims),
         "transcripts": "sealed" if claims.sealed else "open",
-        "model": _model(folder, identity, claims) | {"name": called},
+        "model": _model(folder, identity, called, claims),
         "task": _task(identity),
         "judge": {
             "name": name,
@@ -215,9 +213,12 @@ def standing(claims: Claims) -> Standing:
     return "re-judged" if claims.rejudged else "self-reported" if claims.sealed else "recomputed"
 
 
-def _model(folder: RunFolder, identity: dict[str, Any], claims: Claims) -> dict[str, Any]:
+def _model(folder: RunFolder, identity: dict[str, Any], called: str, claims: Claims) -> dict[str, Any]:
     known = {key: value for key, value in identity["model"].items() if key != "name"}
+    if called != identity["model"]["name"]:
+        known["model"] = called  # the revision, a hash of the weights, says which one it is
     return {
+        "name": called,
         "family": identity["family"],
         "identity": known,
         "parameters": identity["parameters"],
@@ -276,23 +277,6 @@ def _write(out: Path, stem: str, row: dict[str, Any], files: dict[str, bytes]) -
         (out / name).write_bytes(content)
     path.write_text(text, encoding="utf-8")
     return path
-
-
-def chain_visibility(folder: RunFolder) -> Literal["full", "summary", "none"]:
-    """How much reasoning was to be seen: `summary` if a provider showed digests, `none` without steps."""
-    kinds: Counter[ReasoningKind] = Counter()
-    visible = 0
-    replies = folder.replies(FINAL_REPLY).open(writable=False)
-    for planned in folder.plan():
-        record = replies.get(planned["key"])
-        if record is None or record["status"] != "ok":
-            continue
-        reply = read_reply(record)
-        kinds[reply.reasoning_kind] += 1
-        visible += bool(segment(reply).steps)
-    if kinds["summary"]:
-        return "summary"
-    return "full" if visible else "none"
 
 
 def rows_in(folder: Path) -> Sequence[Path]:

@@ -87,7 +87,8 @@ def test_budgets_and_seed_from_the_command_line_to_the_row(home: Path, tmp_path:
     (row,) = (tmp_path / "rows").glob("*coin.json")
     known = json.loads(row.read_text())
     assert known["training"] | {"base": ""} == {"recipe": "paid", "base": "", "seed": 7}
-    assert known["model"]["name"].endswith("net + paid, seed 7"), "not the folder on this disk"
+    assert known["model"]["name"].endswith("net + paid, seed 7")
+    assert str(tmp_path) not in known["model"]["identity"]["model"], "nobody else has this folder"
 
 
 @pytest.mark.parametrize(

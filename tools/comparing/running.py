@@ -124,7 +124,7 @@ def run(plan: Plan, work: Path, rows: Path, one: Run) -> Found:
     spent = ("explored_items", "generated_tokens", "judge_calls", "cpu_seconds")
     kept = (*spent, "pairs", "questions", "steps", "tokens_a_question", "held_out")
     _clean(out)
-    return {**training, "row": row.name, **{key: report[key] for key in kept if key in report}}
+    return {**training, "row": row.stem, **{key: report[key] for key in kept if key in report}}
 
 
 def beside(plan: Plan, work: Path, one: Run | None) -> Found:
