@@ -80,10 +80,8 @@ def _variance(table: Floats) -> tuple[float, float]:
     )
     of_seeds, of_clusters, of_rest = squares / free
     terms = np.array([of_seeds, of_clusters, -of_rest])
-    if of_seeds < of_rest:  # seeds differ no more than chance makes them
-        terms = np.array([0.0, of_clusters, 0.0])
-    elif of_clusters < of_rest:
-        terms = np.array([of_seeds, 0.0, 0.0])
+    if min(of_seeds, of_clusters) < of_rest:  # one of them differs no more than chance makes it
+        terms = np.array([of_seeds, 0.0, 0.0] if of_seeds > of_clusters else [0.0, of_clusters, 0.0])
     total = float(terms.sum())
     if total <= 0:
         return 0.0, 1.0

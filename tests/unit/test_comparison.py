@@ -13,8 +13,17 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 from comparing.facts import Facts  # noqa: E402
 from comparing.figure import forest  # noqa: E402
-from comparing.numbers import check_frozen, first_breaks, naming, table, values_of  # noqa: E402
+from comparing.numbers import (  # noqa: E402
+    Measured,
+    Results,
+    check_frozen,
+    first_breaks,
+    naming,
+    table,
+    values_of,
+)
 from comparing.plan import read_plan  # noqa: E402
+from comparing.side_tables import exploration, labels, seen  # noqa: E402
 from comparing.tables import renewed  # noqa: E402
 
 from rsbench.judges.lexicon import Reader, read_lexicon  # noqa: E402
@@ -122,6 +131,36 @@ def test_naming_is_f1_of_the_things_in_the_picture() -> None:
     }
     found = naming({name: Reply("ok", text) for name, text in texts.items()}, items, reader)
     assert found == {"all": 1.0, "some": pytest.approx(2 * 1 / (2 + 3)), "none": 0.0}
+
+
+def test_an_epochs_last_step_is_counted_as_short_as_it_is() -> None:
+    # rpo takes two questions a step. Three of them: 2 + 1, 2 + 1, … so 17 steps are 8 epochs and two more.
+    assert seen({"recipe": "rpo", "steps": 17, "questions": 3}) == 8 * 3 + 2
+    assert seen({"recipe": "rpo", "steps": 4, "questions": 10}) == 8
+    assert seen({"recipe": "rpo", "steps": 5, "questions": 1}) == 5
+    assert seen({"recipe": "dpo", "steps": 14, "questions": 23}) == 14 * 4, "examples, not questions"
+
+
+def test_exploration_is_told_of_what_the_budget_paid_for(tmp_path: Path) -> None:
+    facts, row = Facts(tmp_path / "facts.jsonl"), None
+    scored = Measured(row, [], {"safe_effective_path": {"a": 1.0, "b": 0.0}}, {})  # type: ignore[arg-type]
+    for seed in (1, 2):
+        own = {"explored_items": 14, "pairs": 48, "generated_tokens": 24_000, "judge_calls": 96}
+        facts.add("run", f"srpo-k-10-seed-{seed}", {"recipe": "srpo-k-10", "seed": seed, **own})
+        whole = {"items": 22, "pairs": 80, "generated_tokens": 63_000, "judge_calls": 900}
+        facts.add("bank", f"uniform-seed-{seed}", {"bank": "uniform", "seed": seed, **whole})
+    results = Results(scored, {"srpo-k-10": {1: scored, 2: scored}})
+    *_, last = exploration(read_plan(), facts, results)
+    assert last == "| uniform, K = 10 | 14 | 48 | 2.00 | 0.50 | 50.0 % |"
+
+
+def test_what_neither_judge_can_tell_is_no_agreement(tmp_path: Path) -> None:
+    facts = Facts(tmp_path / "facts.jsonl")
+    counts = {"favourable/favourable": 3, "unfavourable/favourable": 1, "unknown/unknown": 6}
+    facts.add("bank", "x", {"labels": {"outcome": counts, "step": {**counts, "favourable/unknown": 4}}})
+    _, _, outcome, step = labels(facts)
+    assert outcome == "| outcome | 10 | 75.00% | 0 | 1 | 0 | 6 |"
+    assert step == "| step | 14 | 37.50% | 0 | 1 | 4 | 6 |"
 
 
 def test_rows_of_another_version_are_refused() -> None:

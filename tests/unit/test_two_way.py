@@ -24,8 +24,18 @@ def test_the_rest_is_counted_once() -> None:
     seeds = 4 * ((rows - table.mean()) ** 2).sum() / 2
     clusters = 3 * ((columns - table.mean()) ** 2).sum() / 3
     error = (rest**2).sum() / 6
-    wanted = clusters if seeds < error else seeds if clusters < error else seeds + clusters - error
+    wanted = max(seeds, clusters) if min(seeds, clusters) < error else seeds + clusters - error
     assert two_way(table).se == pytest.approx((wanted / 12) ** 0.5)
+
+
+def test_the_standard_error_is_never_less_than_either_part_alone() -> None:
+    # Row means 1, 0, -1 (MS 2 · 2 / 2 = 2), column means 0 (MS 0), a rest of 10 to 20: both are
+    # below the rest, and the smaller of them would have been no variance at all.
+    table = np.array([[11.0, -9.0], [10.0, -10.0], [-21.0, 19.0]])
+    found = two_way(table)
+    rows = table.mean(1)
+    assert rows.tolist() == [1, 0, -1] and table.mean(0).tolist() == [0, 0]
+    assert found.se == pytest.approx((2 / 6) ** 0.5) and found.df == pytest.approx(2)
 
 
 def test_few_seeds_that_differ_make_a_wide_interval() -> None:

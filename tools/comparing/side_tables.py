@@ -1,6 +1,8 @@
 """The tables around the result: what it cost, how labels were made, tuning, another task."""
 
+import math
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ from comparing.facts import Facts
 from comparing.markdown import Lines, called, head, line, mean, percent
 from comparing.numbers import HEADLINE, OURS, WORDS, Results
 from comparing.plan import Plan
-from srpo_train.recipes import load_recipe
+from srpo_train.recipes import BranchRecipe, load_recipe
 
 
 def costs(plan: Plan, facts: Facts) -> Lines:
@@ -20,6 +22,7 @@ def costs(plan: Plan, facts: Facts) -> Lines:
         "explored items",
         "generated tokens",
         "judge calls",
+        "questions to learn from",
         "tokens to learn from",
         "optimiser steps",
         "CPU s training",
@@ -29,11 +32,12 @@ def costs(plan: Plan, facts: Facts) -> Lines:
         runs = [one for one in facts.of("run") if one["recipe"] == name and one["seed"] in plan.main.seeds]
         bank = plan.bank_of(name)
         own = [banks[bank, one["seed"]] for one in runs] if bank else []
-        learnt = [one["steps"] * one["tokens_a_question"] * batch(name) for one in runs]
+        learnt = [seen(one) * one["tokens_a_question"] for one in runs]
         spent = ("explored_items", "generated_tokens", "judge_calls")
         yield line(
             called(name),
             *(f"{np.mean([one[key] for one in runs]):,.0f}" if own else "–" for key in spent),
+            _spread([one["questions"] for one in runs]),
             f"{np.mean(learnt):,.0f}",
             f"{np.mean([one['steps'] for one in runs]):.0f}",
             f"{np.mean([one['cpu_seconds'] for one in runs]):.0f}",
@@ -42,7 +46,11 @@ def costs(plan: Plan, facts: Facts) -> Lines:
 
 
 def exploration(plan: Plan, facts: Facts, results: Results) -> Lines:
-    """Pairs for tokens by sampler, and the score of SRPO on top of each, for equal tokens."""
+    """Pairs for tokens by sampler, and the score of SRPO on top of each, for equal tokens.
+
+    Of the trainings, which take what the budget pays for: an exploration's own file holds the items more that
+    were under way when it was spent, as many as eight.
+    """
     users = {"adaptive": OURS, "uniform": "srpo-k-10", "uniform-4": "srpo-k-4", "uniform-2": "srpo-k-2"}
     seeds = plan.ablations.seeds
     yield from head(
@@ -54,7 +62,7 @@ def exploration(plan: Plan, facts: Facts, results: Results) -> Lines:
         f"{WORDS[HEADLINE]} after training",
     )
     for bank, recipe in users.items():
-        own = [one for one in facts.of("bank") if one["bank"] == bank and one["seed"] in seeds]
+        own = [one for one in facts.of("run") if one["recipe"] == recipe and one["seed"] in seeds]
         rows = results.methods.get(recipe, {})
         if not own or not set(seeds) <= set(rows):
             continue
@@ -65,7 +73,7 @@ def exploration(plan: Plan, facts: Facts, results: Results) -> Lines:
         word = bank if bank == "adaptive" else f"uniform, K = {bank.partition('-')[2] or 10}"
         yield line(
             word,
-            f"{np.mean([one['items'] for one in own]):.0f}",
+            f"{np.mean([one['explored_items'] for one in own]):.0f}",
             f"{pairs / len(own):.0f}",
             f"{1000 * pairs / tokens:.2f}",
             f"{pairs / calls:.2f}",
@@ -78,29 +86,28 @@ def labels(facts: Facts) -> Lines:
     yield from head(
         "rule",
         "branches",
-        "same label",
+        "same label of those labelled",
         "favourable, but not to the scorer",
         "unfavourable, but not to the scorer",
         "scorer can't tell",
+        "labeller can't tell",
     )
     for rule in ("outcome", "step"):
         total: Counter[str] = Counter()
         for one in facts.of("bank"):
             total.update(one["labels"][rule])
         n = sum(total.values())
-        same = sum(count for key, count in total.items() if len(set(key.split("/"))) == 1)
-        unknown = sum(
-            count
-            for key, count in total.items()
-            if key.endswith("/unknown") and not key.startswith("unknown")
-        )
+        dropped = sum(count for key, count in total.items() if key.startswith("unknown/"))
+        same = total["favourable/favourable"] + total["unfavourable/unfavourable"]
+        unknown = total["favourable/unknown"] + total["unfavourable/unknown"]
         yield line(
             rule,
             f"{n:,}",
-            f"{same / n:.2%}",
+            f"{same / (n - dropped):.2%}",
             total["favourable/unfavourable"],
             total["unfavourable/favourable"],
             unknown,
+            dropped,
         )
 
 
@@ -132,7 +139,23 @@ def beside(plan: Plan, facts: Facts) -> Lines:
             )
 
 
-def batch(recipe: str) -> int:
-    """Questions of an optimiser step."""
-    optimise = load_recipe(recipe, [])[0].optimise
-    return optimise.batch * optimise.accumulate
+def seen(one: Mapping[str, Any]) -> int:
+    """Questions that a training put through the model; of TRL's trainers examples.
+
+    An epoch's last step holds what is left over, so few questions are fewer than steps × batch. TRL's
+    trainings here all end within their first epoch.
+    """
+    recipe = load_recipe(one["recipe"], [])[0]
+    size = recipe.optimise.batch * recipe.optimise.accumulate
+    steps: int = one["steps"]
+    if not isinstance(recipe, BranchRecipe):
+        return steps * size
+    questions: int = one["questions"]
+    epochs, more = divmod(steps, math.ceil(questions / size))
+    return epochs * questions + min(more * size, questions)
+
+
+def _spread(counts: Sequence[int]) -> str:
+    """The mean, and from where to where it goes."""
+    low, high = min(counts), max(counts)
+    return f"{low}" if low == high else f"{np.mean(counts):.0f} ({low} to {high})"
