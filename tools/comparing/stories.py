@@ -1,6 +1,7 @@
 """Three items told whole, chosen by a rule and not by taste."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from comparing.numbers import Measured, Results
 from rsbench.types import Item
@@ -31,7 +32,7 @@ def stories(results: Results, method: str, seeds: Sequence[int]) -> Iterator[str
         yield from (
             which,
             "",
-            f"![{item.images[0].caption}](../tasks/rsbench-closed/{item.images[0].path})",
+            f"![{item.images[0].caption}](../tasks/rsbench-closed/images/{Path(item.images[0].path).name})",
             "",
         )
         yield from (f"> {item.query}", "", f"`{item.id}`, {kind}", "")
