@@ -150,6 +150,7 @@ def test_the_committed_schema_is_the_models_own() -> None:
     assert stored == json_schema()
 
 
+@pytest.mark.slow  # the gate's `leaderboard build --no-cache` checks them all
 def test_every_committed_row_is_sound() -> None:
     for path in rows_in(ROOT / "leaderboard" / "rows"):
         check_row(path)
