@@ -52,7 +52,7 @@ def test_few_seeds_that_differ_make_a_wide_interval() -> None:
 
 
 def test_three_seeds_far_apart_have_an_interval_beyond_their_means() -> None:
-    # The seeds' means are 1, 2 and 6: drawn again they stay within 1 to 6, which would "exclude" 0 with p > 0.05.
+    # Seeds drawn again stay within their means, 1 to 6, which would "exclude" 0 with p > 0.05.
     table = np.array([[1.0], [2.0], [6.0]]) + np.array([[-0.1, 0.0, 0.0, 0.1]])
     found = two_way(table)
     assert found.p is not None and found.p > 0.05
