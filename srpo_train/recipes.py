@@ -95,8 +95,8 @@ class PairCard(Strict):
     cap: Count = field(4, "Most pairs a prefix; without one, mixed prefixes would outweigh the others.")
     labels: Literal["judged", "shuffled"] = field(
         "judged",
-        "shuffled: labels exchanged at random within each prefix; a control: what it gains does not come from "
-        "labels.",
+        "shuffled: labels exchanged at random within each prefix; a control: what it gains does not come "
+        "from labels.",
     )
 
 
