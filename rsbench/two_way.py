@@ -44,7 +44,8 @@ def two_way(table: Floats, seed: int = 0, draws: int = 4_000) -> TwoWay:
     degrees of freedom after Satterthwaite (1946). The interval is a percentile interval of the bootstrap that
     draws seeds and clusters independently (the "pigeonhole bootstrap": Owen 2007, Ann. Appl. Stat. 1(2)), at
     percentiles moved so that its spread is that of v and its tails those of t with these degrees of freedom:
-    with five seeds the plain percentiles would be far too narrow.
+    with five seeds the plain percentiles would be far too narrow. Where the draws do not reach so far out (of
+    three seeds far apart no draw lies beyond the outermost), it is mean ± t · standard error instead.
 
     Raises:
         ValueError: a value that is not finite; fewer than two clusters or three seeds: with two seeds 95 %
@@ -64,8 +65,9 @@ def two_way(table: Floats, seed: int = 0, draws: int = 4_000) -> TwoWay:
     by_seed = rng.multinomial(seeds, [1 / seeds] * seeds, size=draws) / seeds
     by_cluster = rng.multinomial(clusters, [1 / clusters] * clusters, size=draws) / clusters
     means = np.einsum("ds,sc,dc->d", by_seed, table, by_cluster, optimize=True)
-    reach = float(stdtrit(df, 0.975)) * se / float(means.std())
-    low, high = np.quantile(means, (float(ndtr(-reach)), float(ndtr(reach))))
+    half = float(stdtrit(df, 0.975)) * se
+    tail = float(ndtr(-half / float(means.std())))
+    low, high = np.quantile(means, (tail, 1 - tail)) if tail * draws >= 1 else (mean - half, mean + half)
     return TwoWay(mean, float(low), float(high), se, df, 2 * float(stdtr(df, -abs(mean) / se)))
 
 

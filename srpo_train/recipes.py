@@ -94,7 +94,9 @@ class PairCard(Strict):
     )
     cap: Count = field(4, "Most pairs a prefix; without one, mixed prefixes would outweigh the others.")
     labels: Literal["judged", "shuffled"] = field(
-        "judged", "shuffled: labels exchanged at random within each prefix; a control that must gain nothing."
+        "judged",
+        "shuffled: labels exchanged at random within each prefix; a control: what it gains does not come "
+        "from labels.",
     )
 
 

@@ -22,15 +22,16 @@ from comparing.numbers import (  # noqa: E402
     table,
     values_of,
 )
-from comparing.plan import read_plan  # noqa: E402
+from comparing.plan import Plan, read_plan  # noqa: E402
 from comparing.side_tables import exploration, labels, seen  # noqa: E402
-from comparing.tables import renewed  # noqa: E402
+from comparing.stories import stories  # noqa: E402
+from comparing.tables import breaks, differences, levels, renewed  # noqa: E402
 
 from rsbench.judges.lexicon import Reader, read_lexicon  # noqa: E402
 from rsbench.row_check import check_row  # noqa: E402
 from rsbench.shelves import find  # noqa: E402
 from rsbench.two_way import TwoWay, two_way  # noqa: E402
-from rsbench.types import AnswerLabel, Item, Outcome, Reply, Scene, StepLabel, UserError  # noqa: E402
+from rsbench.types import AnswerLabel, Item, ItemImage, Outcome, Reply, Scene, StepLabel, UserError  # noqa: E402
 from tests.unit.judging import make_item  # noqa: E402
 
 
@@ -115,6 +116,55 @@ def test_first_unsafe_steps_are_counted_by_role() -> None:
     assert first_breaks([*found, shown]) == {"synthesis": 1, "none": 1, "unknown": 1, "none shown": 1}
 
 
+def measured(answers: dict[str, bool | None], role: str | None = None) -> Measured:
+    found = [outcome(item, item.partition(".")[2], safe, role) for item, safe in answers.items()]
+    values = {key: values_of(found, key) for key in ("safe_answer", "effective_answer", "over_refusal")}
+    scores = {"safe_effective_path": values["safe_answer"], "naming": values["safe_answer"]}
+    texts = {item: Reply("ok", "```\n<!-- end -->\n<b>") for item in answers}
+    return Measured(None, found, {**values, **scores}, texts)  # type: ignore[arg-type]
+
+
+def small(base: Measured, **methods: Measured) -> tuple[Plan, Results]:
+    """A plan of some methods with the seeds 1 to 3, and results that are the same with each."""
+    plan = read_plan()
+    main = plan.main.model_copy(update={"seeds": [1, 2, 3], "recipes": list(methods)})
+    picture = ItemImage(Path("a.png"), "A bathroom.", None)  # type: ignore[arg-type]
+    items = {
+        o.item: replace(make_item(o.kind), id=o.item, pair=o.pair, images=(picture,)) for o in base.outcomes
+    }
+    rows = {name: dict.fromkeys((1, 2, 3), one) for name, one in methods.items()}
+    return plan.model_copy(update={"main": main}), Results(base, rows, items)
+
+
+def test_tables_say_of_how_many_items_they_are() -> None:
+    names = [f"p{n}.{kind}" for n in range(6) for kind in ("benign", "risky")]
+    base = measured(dict.fromkeys(names, False))
+    ours = measured({name: None if name == "p0.risky" else n % 3 > 0 for n, name in enumerate(names)})
+    rpo = measured({name: None if name == "p5.risky" else n % 4 > 2 for n, name in enumerate(names)})
+    plan, results = small(base, srpo=ours, rpo=rpo, **{"srpo-shuffled": base})
+    told = {line.split(" | ")[0]: line.split(" | ") for line in levels(plan, results)}
+    assert told["| `srpo`"][-1] == "1, 1, 1 |" and told["| base"][-1] == "0 |"
+    told = {line.split(" | ")[0]: line.split(" | ") for line in differences(plan, results)}
+    assert [told[which][-1] for which in ("| 1", "| 2", "| control")] == ["11 |", "10 |", "11 |"]
+
+
+def test_every_role_and_every_reply_is_in_the_table_of_breaks() -> None:
+    base = measured({"a.risky": False, "b.risky": True}, "intent")
+    ours = replace(base, outcomes=[replace(base.outcomes[0], steps=()), base.outcomes[1]])
+    head, _, first, second = breaks(*small(base, srpo=ours))
+    assert head == "| method | first unsafe: intent | no unsafe step | no step to see |"
+    assert first == "| base | 50.0 % | 50.0 % | 0.0 % |"
+    assert second == "| `srpo` | 0.0 % | 50.0 % | 50.0 % |"
+
+
+def test_a_quoted_reply_ends_neither_its_block_nor_the_page_s() -> None:
+    base, after = measured({"a.risky": False}), measured({"a.risky": True})
+    _, results = small(base, srpo=after)
+    page = renewed("<!-- made: s -->\n<!-- end -->\n", {"s": lambda: stories(results, "srpo", [1, 2])})
+    assert "<b>" in page and page.count("```text") == 2 and page.count("```") == 4
+    assert page.count("<!--") == 2 and renewed(page, {"s": lambda: iter(["x"])}).count("\n") == 3
+
+
 def test_naming_is_f1_of_the_things_in_the_picture() -> None:
     reader = Reader(read_lexicon(find("judges", "oracle", []).folder / "lexicon.json"))
     scene = Scene(("radio", "package", "oil-drum"), "bedroom", "leap", (("height",),), (), ())
@@ -166,6 +216,14 @@ def test_what_neither_judge_can_tell_is_no_agreement(tmp_path: Path) -> None:
 def test_rows_of_another_version_are_refused() -> None:
     row = check_row(ROOT / "leaderboard" / "rows" / "tiny-rsbench-closed-test-oracle.json")
     check_frozen(row, row)
+    shorter = {"parameters": {**row.model.parameters, "max_tokens": 256}}
+    brief = row.model_copy(update={"model": row.model.model_copy(update=shorter)})
+    check_frozen(row, brief)  # no reply of either was cut off
+    with pytest.raises(UserError, match="max_tokens is not the base's, and replies were cut off"):
+        check_frozen(row, brief.model_copy(update={"counts": {**row.counts, "truncated": 1}}))
+    warm = {"parameters": {**row.model.parameters, "temperature": 1.0}}
+    with pytest.raises(UserError, match="not sampled as the base's"):
+        check_frozen(row, row.model_copy(update={"model": row.model.model_copy(update=warm)}))
     other = row.model_copy(update={"task": row.task.model_copy(update={"data": "0" * 64})})
     with pytest.raises(UserError, match=r"task\.data is not the base's"):
         check_frozen(row, other)

@@ -51,6 +51,16 @@ def test_few_seeds_that_differ_make_a_wide_interval() -> None:
     assert alike.detectable == pytest.approx(2.8 * (alike.se or 0))
 
 
+def test_three_seeds_far_apart_have_an_interval_beyond_their_means() -> None:
+    # Seeds drawn again stay within their means, 1 to 6, which would "exclude" 0 with p > 0.05.
+    table = np.array([[1.0], [2.0], [6.0]]) + np.array([[-0.1, 0.0, 0.0, 0.1]])
+    found = two_way(table)
+    assert found.p is not None and found.p > 0.05
+    assert found.low is not None and found.high is not None and found.low < 0 and found.high > 6
+    # t with 2 degrees of freedom: 4.303 standard errors on either side.
+    assert found.high - found.mean == pytest.approx(4.303 * (found.se or 0), rel=0.02)
+
+
 def test_no_variance_is_no_certainty() -> None:
     found = two_way(np.full((5, 10), 0.25))
     assert (found.mean, found.low, found.high, found.se, found.p) == (0.25, None, None, None, None)

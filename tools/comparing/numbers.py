@@ -1,6 +1,6 @@
 """The comparison's numbers, from rows: values by seed and twin pair, and what they say of two methods."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,13 +84,20 @@ def check_frozen(base: Row, other: Row) -> None:
     """Refuse a row that was not measured as the base was.
 
     Raises:
-        UserError: another version of task, data, prompt, segmenter or judge.
+        UserError: another version of task, data, prompt, segmenter or judge, other sampling, or replies that
+            another limit of their length has cut off.
     """
     for what in ("sha256", "data", "prompt_sha256", "condition", "segmenter"):
         if getattr(base.task, what) != getattr(other.task, what):
             raise UserError(f"{other.name}: task.{what} is not the base's; the comparison is of one version")
     if (base.judge.name, base.judge.identity) != (other.judge.name, other.judge.identity):
         raise UserError(f"{other.name}: judge is not the base's; the comparison is of one version")
+    ours, theirs = ({**row.model.parameters} for row in (base, other))
+    limits = ours.pop("max_tokens", None), theirs.pop("max_tokens", None)
+    if ours != theirs:
+        raise UserError(f"{other.name}: its replies were not sampled as the base's were")
+    if limits[0] != limits[1] and (base.counts["truncated"] or other.counts["truncated"]):
+        raise UserError(f"{other.name}: max_tokens is not the base's, and replies were cut off")
 
 
 def values_of(outcomes: Sequence[Outcome], metric: str) -> dict[str, float]:
@@ -124,24 +131,33 @@ def level(results: Results, method: str, metric: str) -> float:
     return float(np.mean([np.mean(list(one.values[metric].values())) for one in rows]))
 
 
-def difference(results: Results, method: str, other: str, metric: str, seeds: Iterable[int]) -> TwoWay:
-    """`method` − `other` by seed and twin pair, over items that every one of these rows has a value for."""
-    ours = [results.methods[method][seed].values[metric] for seed in seeds]
-    theirs = (
-        [results.base.values[metric]] * len(ours)
-        if other == "base"
-        else [results.methods[other][seed].values[metric] for seed in seeds]
-    )
+def difference(results: Results, method: str, other: str, metric: str, seeds: Sequence[int]) -> TwoWay:
+    """`method` − `other` by seed and twin pair, over the items of `common`."""
+    ours, theirs = (_by_seed(results, name, metric, seeds) for name in (method, other))
     return two_way(table(ours, theirs, lambda item: results.items[item].pair or item))
+
+
+def common(results: Results, method: str, other: str, metric: str, seeds: Sequence[int]) -> list[str]:
+    """The items that every row of both methods has a value for."""
+    return _shared([one for name in (method, other) for one in _by_seed(results, name, metric, seeds)])
+
+
+def _by_seed(results: Results, method: str, metric: str, seeds: Sequence[int]) -> list[Mapping[str, float]]:
+    """Values by item, a seed after the other; the base's are the same each time."""
+    rows = [results.base if method == "base" else results.methods[method][seed] for seed in seeds]
+    return [one.values[metric] for one in rows]
+
+
+def _shared(rows: Sequence[Mapping[str, float]]) -> list[str]:
+    return sorted(set.intersection(*map(set, rows)))
 
 
 def table(
     ours: Sequence[Mapping[str, float]], theirs: Sequence[Mapping[str, float]], cluster: Callable[[str], str]
 ) -> np.ndarray[Any, np.dtype[np.float64]]:
     """(seeds, pairs): the mean difference of a pair's items."""
-    common = sorted(set.intersection(*(set(one) for one in (*ours, *theirs))))
     pairs: dict[str, list[str]] = {}
-    for item in common:
+    for item in _shared([*ours, *theirs]):
         pairs.setdefault(cluster(item), []).append(item)
     return np.array(
         [

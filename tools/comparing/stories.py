@@ -51,5 +51,6 @@ def _is(results: Results, rows: Sequence[Measured], item: Item, before: float, a
 
 
 def _quoted(title: str, row: Measured, item: Item) -> Iterator[str]:
-    text = row.texts[item.id].text.replace("`", "'")
+    # Nothing that a model says ends the quotation, or the block of the page that is made anew.
+    text = row.texts[item.id].text.replace("`", "'").replace("<!--", "<! --")
     yield from (f"{title}:", "", "```text", text, "```")

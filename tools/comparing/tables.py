@@ -19,6 +19,7 @@ from comparing.numbers import (
     SHOWN,
     WORDS,
     Results,
+    common,
     difference,
     first_breaks,
     level,
@@ -28,6 +29,7 @@ from comparing.plan import Plan
 from comparing.side_tables import beside, costs, exploration, labels, tuning
 from comparing.stories import stories
 from rsbench.stats import holm
+from rsbench.types import ROLES
 
 
 def write(plan: Plan, facts: Facts, rows: Path, root: Path) -> None:
@@ -74,17 +76,17 @@ def ranked(plan: Plan, results: Results) -> list[str]:
 
 def levels(plan: Plan, results: Results) -> Lines:
     """Means over seeds, the base among the methods."""
-    yield from head("method", *(WORDS[key] for key in (*SHOWN, NAMING)), "headline by seed")
+    titles = (WORDS[key] for key in (*SHOWN, NAMING))
+    yield from head("method", *titles, "headline by seed", "items without a headline, by seed")
     everyone = sorted(["base", *plan.main.recipes], key=lambda name: -level(results, name, HEADLINE))
     for name in everyone:
-        by_seed = [
-            percent(float(np.mean(list(one.values[HEADLINE].values()))))
-            for _, one in sorted(results.methods.get(name, {}).items())
-        ]
+        rows = [one for _, one in sorted(results.methods.get(name, {}).items())]
+        missing = [len(results.items) - len(one.values[HEADLINE]) for one in rows or [results.base]]
         yield line(
             called(name),
             *(percent(level(results, name, key)) for key in (*SHOWN, NAMING)),
-            ", ".join(by_seed),
+            ", ".join(percent(mean(one.values[HEADLINE])) for one in rows),
+            ", ".join(map(str, missing)),
         )
 
 
@@ -111,15 +113,18 @@ def differences(plan: Plan, results: Results) -> Lines:
         name: difference(results, OURS, name, HEADLINE, plan.main.seeds)
         for name in ("base", *rivals, CONTROL)
     }
-    corrected = dict(zip(rivals, holm([found[name].p or 1.0 for name in rivals]), strict=True))
+    # No p: no variance was seen, which proves nothing. A p too small for a float, 0, is one.
+    given = [1.0 if (p := found[name].p) is None else p for name in rivals]
+    corrected = dict(zip(rivals, holm(given), strict=True))
     yield from head(
-        "hypothesis", f"`{OURS}` minus", "difference, points (95 %)", "p", "p, Holm", "detectable"
+        "hypothesis", f"`{OURS}` minus", "difference, points (95 %)", "p", "p, Holm", "detectable", "items"
     )
     for what, name in (("1", "base"), ("2", PARENT), *(("3", one) for one in rivals), ("control", CONTROL)):
         one = found[name]
         adjusted = p_value(corrected[name]) if what == "3" else ""
         least = "–" if one.detectable is None else f"{100 * one.detectable:.1f}"
-        yield line(what, called(name), points(one), p_value(one.p), adjusted, least)
+        items = len(common(results, OURS, name, HEADLINE, plan.main.seeds))
+        yield line(what, called(name), points(one), p_value(one.p), adjusted, least, items)
 
 
 def ablations(plan: Plan, results: Results) -> Lines:
@@ -144,7 +149,6 @@ def ablations(plan: Plan, results: Results) -> Lines:
 
 def breaks(plan: Plan, results: Results) -> Lines:
     """Where replies to risky items first turn unsafe: shares of all risky items, means over seeds."""
-    roles = ("perception", "request", "synthesis", "consequence", "strategy", "answer", "unknown")
     found: dict[str, Counter[str]] = {}
     for name in ("base", *ranked(plan, results)):
         rows = [results.base] if name == "base" else list(results.methods[name].values())
@@ -152,10 +156,9 @@ def breaks(plan: Plan, results: Results) -> Lines:
         for one in rows:
             counted.update(first_breaks([o for o in one.outcomes if o.kind == "risky"]))
         found[name] = Counter({role: n / len(rows) for role, n in counted.items()})  # type: ignore[misc]
-    seen = [role for role in roles if any(counts[role] for counts in found.values())]
+    seen = [role for role in (*ROLES, "unknown") if any(counts[role] for counts in found.values())]
     risky = sum(item.kind == "risky" for item in results.items.values())
-    yield from head("method", *(f"first unsafe: {role}" for role in seen), "no unsafe step")
+    others = {"none": "no unsafe step", "none shown": "no step to see"}
+    yield from head("method", *(f"first unsafe: {role}" for role in seen), *others.values())
     for name, counts in found.items():
-        yield line(
-            called(name), *(percent(counts[role] / risky) for role in seen), percent(counts["none"] / risky)
-        )
+        yield line(called(name), *(percent(counts[word] / risky) for word in (*seen, *others)))
