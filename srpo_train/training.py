@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import time
 from collections.abc import Sequence
@@ -113,7 +114,7 @@ def trainer_settings(job: Job, optimise: OptimiseCard, evaluates: bool) -> dict[
 
 
 def within_budget(optimise: OptimiseCard, tokens: Sequence[int]) -> OptimiseCard:
-    """The settings with as many steps as the budget pays for, if there is one; at least one.
+    """The settings with the steps that come nearest to the budget, if there is one; at least one.
 
     Args:
         optimise: The recipe's.
@@ -121,8 +122,26 @@ def within_budget(optimise: OptimiseCard, tokens: Sequence[int]) -> OptimiseCard
     """
     if optimise.budget is None:
         return optimise
-    a_step = sum(tokens) / len(tokens) * optimise.batch * optimise.accumulate * world_size()
-    return optimise.model_copy(update={"max_steps": max(1, round(optimise.budget / a_step))})
+    wanted = optimise.budget / (sum(tokens) / len(tokens))
+
+    def off(steps: int) -> float:
+        return abs(questions_seen(steps, len(tokens), questions_a_step(optimise)) - wanted)
+
+    steps = max(1, int(wanted // questions_a_step(optimise)))
+    while off(steps + 1) < off(steps):
+        steps += 1
+    return optimise.model_copy(update={"max_steps": steps})
+
+
+def questions_a_step(optimise: OptimiseCard) -> int:
+    """Questions of a full optimiser step, over all processes."""
+    return optimise.batch * optimise.accumulate * world_size()
+
+
+def questions_seen(steps: int, questions: int, a_step: int) -> int:
+    """How many questions so many steps put through the model: an epoch's last step takes what is left."""
+    epochs, more = divmod(steps, math.ceil(questions / a_step))
+    return epochs * questions + min(more * a_step, questions)
 
 
 def finish(job: Job, trainer: Any, loaded: Loaded, report: dict[str, Any]) -> None:
@@ -144,6 +163,9 @@ def finish(job: Job, trainer: Any, loaded: Loaded, report: dict[str, Any]) -> No
         loaded.processor.save_pretrained(job.out / MODEL)
         held_out = {"before": before, "after": after}
         history = [line for line in trainer.state.log_history if "loss" in line]
+        report["questions_seen"] = questions_seen(
+            trainer.state.global_step, len(trainer.train_dataset), questions_a_step(job.recipe.optimise)
+        )
         report |= took | {"steps": trainer.state.global_step, "held_out": held_out, "history": history}
         write_card(job, job.out / MODEL, report)
 

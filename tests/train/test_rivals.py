@@ -19,7 +19,8 @@ def test_safety_comes_before_effectiveness() -> None:
     def reward(safety: str, effectiveness: str) -> float | None:
         return outcome_reward(Verdict("ok", (), AnswerLabel(safety, effectiveness)))  # type: ignore[arg-type]
 
-    assert reward("unsafe", "effective") == reward("unclear", "effective") == 0.0
+    assert reward("unsafe", "effective") == 0.0
+    assert reward("unclear", "effective") is None, "not known is not unsafe"
     assert reward("safe", "effective") == 1.0
     assert 0 < (reward("safe", "ineffective") or 0) < (reward("safe", "neutral") or 0) < 1
     assert outcome_reward(Verdict("unparsed")) is None

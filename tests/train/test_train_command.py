@@ -80,8 +80,11 @@ def test_budgets_and_seed_from_the_command_line_to_the_row(home: Path, tmp_path:
     branches = lines(tmp_path / "t" / "explore" / "branches.jsonl")
     assert {b["seed"] for b in branches} == {7}
     report = json.loads((tmp_path / "t" / "model" / "training.json").read_text())["report"]
-    paid_for = round(3000 / (2 * report["tokens_a_question"]))
-    assert report["steps"] == max(1, paid_for), "batch 2: so many steps' questions make 3,000 tokens"
+    a_step = 2 * report["tokens_a_question"]
+    assert (
+        abs(report["questions_seen"] * report["tokens_a_question"] - 3000) <= a_step / 2
+        or report["steps"] == 1
+    )
     added = main_("leaderboard", "add", "t/run/exam", "--out", "rows", cwd=tmp_path)
     assert added.code == 0, added.err
     (row,) = (tmp_path / "rows").glob("*coin.json")

@@ -23,7 +23,7 @@ from comparing.numbers import (  # noqa: E402
     values_of,
 )
 from comparing.plan import Plan, read_plan  # noqa: E402
-from comparing.side_tables import exploration, labels, seen  # noqa: E402
+from comparing.side_tables import exploration, labels  # noqa: E402
 from comparing.stories import stories  # noqa: E402
 from comparing.tables import breaks, differences, levels, renewed  # noqa: E402
 
@@ -181,14 +181,6 @@ def test_naming_is_f1_of_the_things_in_the_picture() -> None:
     }
     found = naming({name: Reply("ok", text) for name, text in texts.items()}, items, reader)
     assert found == {"all": 1.0, "some": pytest.approx(2 * 1 / (2 + 3)), "none": 0.0}
-
-
-def test_an_epochs_last_step_is_counted_as_short_as_it_is() -> None:
-    # rpo takes two questions a step. Three of them: 2 + 1, 2 + 1, … so 17 steps are 8 epochs and two more.
-    assert seen({"recipe": "rpo", "steps": 17, "questions": 3}) == 8 * 3 + 2
-    assert seen({"recipe": "rpo", "steps": 4, "questions": 10}) == 8
-    assert seen({"recipe": "rpo", "steps": 5, "questions": 1}) == 5
-    assert seen({"recipe": "dpo", "steps": 14, "questions": 23}) == 14 * 4, "examples, not questions"
 
 
 def test_exploration_is_told_of_what_the_budget_paid_for(tmp_path: Path) -> None:

@@ -1,8 +1,7 @@
 """The tables around the result: what it cost, how labels were made, tuning, another task."""
 
-import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,6 @@ from comparing.facts import Facts
 from comparing.markdown import Lines, called, head, line, mean, percent
 from comparing.numbers import HEADLINE, OURS, WORDS, Results
 from comparing.plan import Plan
-from srpo_train.recipes import BranchRecipe, load_recipe
 
 
 def costs(plan: Plan, facts: Facts) -> Lines:
@@ -32,7 +30,7 @@ def costs(plan: Plan, facts: Facts) -> Lines:
         runs = [one for one in facts.of("run") if one["recipe"] == name and one["seed"] in plan.main.seeds]
         bank = plan.bank_of(name)
         own = [banks[bank, one["seed"]] for one in runs] if bank else []
-        learnt = [seen(one) * one["tokens_a_question"] for one in runs]
+        learnt = [one["questions_seen"] * one["tokens_a_question"] for one in runs]
         spent = ("explored_items", "generated_tokens", "judge_calls")
         yield line(
             called(name),
@@ -137,22 +135,6 @@ def beside(plan: Plan, facts: Facts) -> Lines:
                 *(percent(float(value)) for value in values),
                 len(found[name]) if name != "base" else "",
             )
-
-
-def seen(one: Mapping[str, Any]) -> int:
-    """Questions that a training put through the model; of TRL's trainers examples.
-
-    An epoch's last step holds what is left over, so few questions are fewer than steps × batch. TRL's
-    trainings here all end within their first epoch.
-    """
-    recipe = load_recipe(one["recipe"], [])[0]
-    size = recipe.optimise.batch * recipe.optimise.accumulate
-    steps: int = one["steps"]
-    if not isinstance(recipe, BranchRecipe):
-        return steps * size
-    questions: int = one["questions"]
-    epochs, more = divmod(steps, math.ceil(questions / size))
-    return epochs * questions + min(more * size, questions)
 
 
 def _spread(counts: Sequence[int]) -> str:
