@@ -79,6 +79,23 @@ def exploration(plan: Plan, facts: Facts, results: Results) -> Lines:
         )
 
 
+def roles(plan: Plan, facts: Facts) -> Lines:
+    """Where explorations of the main table found pairs, and what they paid there, by the step replaced."""
+    yield from head(
+        "exploration", "branches take the place of", "prefixes", "with a pair", "pairs", "share of tokens"
+    )
+    for bank in ("adaptive", "uniform"):
+        own = [one for one in facts.of("bank") if one["bank"] == bank and one["seed"] in plan.main.seeds]
+        spent = sum(one["generated_tokens"] for one in own)
+        for role in (*ROLES, "answer"):
+            found = [one["by_role"][role] for one in own if role in one["by_role"]]
+            prefixes, mixed, pairs, tokens = (
+                sum(row[key] for row in found) for key in ("prefixes", "mixed", "pairs", "tokens")
+            )
+            if prefixes:
+                yield line(bank, role, prefixes, percent(mixed / prefixes), pairs, percent(tokens / spent))
+
+
 def labels(facts: Facts) -> Lines:
     """The labeller beside the scorer, on all explored branches."""
     yield from head(
