@@ -10,6 +10,7 @@ from comparing.facts import Facts
 from comparing.markdown import Lines, called, head, line, mean, percent
 from comparing.numbers import HEADLINE, OURS, WORDS, Results
 from comparing.plan import Plan
+from rsbench.types import ROLES
 
 
 def costs(plan: Plan, facts: Facts) -> Lines:

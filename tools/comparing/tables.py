@@ -26,7 +26,7 @@ from comparing.numbers import (
     read_results,
 )
 from comparing.plan import Plan
-from comparing.side_tables import beside, costs, exploration, labels, tuning
+from comparing.side_tables import beside, costs, exploration, labels, roles, tuning
 from comparing.stories import stories
 from rsbench.stats import holm
 from rsbench.types import ROLES
@@ -45,6 +45,7 @@ def write(plan: Plan, facts: Facts, rows: Path, root: Path) -> None:
         "ablations": lambda: ablations(plan, results),
         "costs": lambda: costs(plan, facts),
         "exploration": lambda: exploration(plan, facts, results),
+        "roles": lambda: roles(plan, facts),
         "breaks": lambda: breaks(plan, results),
         "labels": lambda: labels(facts),
         "tuning": lambda: tuning(facts),
