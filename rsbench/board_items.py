@@ -19,6 +19,7 @@ from rsbench.report_items import Sample, item_entry, refusals, reply_entry
 from rsbench.row_labels import read_labels
 from rsbench.row_texts import read_texts
 from rsbench.rows import ROW, Row
+from rsbench.shelves import is_path
 from rsbench.store import write_whole
 from rsbench.types import Item, Outcome, Reply, UserError, Verdict
 
@@ -60,6 +61,8 @@ class Pictures:
         return found
 
     def _read(self, known: Items, ids: frozenset[str]) -> dict[str, dict[str, Any]]:
+        if is_path(known.task):
+            return {}  # a card's name is none; a row must not have files of its author's choice read and shown
         try:
             card, found = cards.load_task(known.task)
             dataset = Dataset(card, found.folder, None)
