@@ -65,6 +65,8 @@ class Pictures:
             return {}  # a card's name is none; a row must not have files of its author's choice read and shown
         try:
             card, found = cards.load_task(known.task)
+            if card.data.hub or card.data.publisher:
+                return {}  # other people's data: not fetched while a site is built, and not published on it
             dataset = Dataset(card, found.folder, None)
             dataset.keep(ids)
             items = list(dataset)
