@@ -80,7 +80,7 @@ def tables(entries: Sequence[Entry], known: dict[str, Any] | None = None) -> lis
 
 def _table(n: int, part: str, members: list[Entry], known: dict[str, Any] | None) -> Table:
     members = sorted(members, key=lambda e: (-(e.value if e.value is not None else -1.0), e.row.name))
-    ranked = [entry for entry in members if entry.ranked] if part != "unvalidated" else []
+    ranked = [entry for entry in members if entry.ranked]
     placed = dict(zip((e.row.name for e in ranked), places(ranked, known), strict=True))
     lines = tuple(_line(entry, placed.get(entry.row.name)) for entry in members)
     return Table(f"t{n}", part, alike(members[0].row), lines)

@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 from pytest import MonkeyPatch
 
+from rsbench.board_rows import Entry, entry_of
 from rsbench.board_site import build
+from rsbench.board_tables import tables
+from rsbench.board_trained import trained
 from rsbench.cards import load_task
 from rsbench.data import Dataset
 from rsbench.records import digest
-from rsbench.row_check import check_row
-from rsbench.types import UserError
+from rsbench.row_check import check_row, read_row
+from rsbench.types import Outcome, UserError
 from tests.board_rows import outcomes, words, write_row
 from tests.cli import main_, write_task
 
@@ -90,3 +93,51 @@ def test_a_row_says_how_many_labels_it_has_and_a_day_that_there_is(tmp_path: Pat
     path = write_row(tmp_path / "rows", "row", outcomes(0.5, 1, n_pairs=2), changes={"made": "2026-02-30"})
     with pytest.raises(UserError, match="made: '2026-02-30' is no day"):
         check_row(path)
+
+
+def with_seed(folder: Path, name: str, seed: int, found: list[Outcome]) -> Entry:
+    training = {"recipe": "srpo", "base": "base", "seed": seed}
+    return made(folder, name, found, {"training": training})
+
+
+def made(folder: Path, name: str, found: list[Outcome], changes: dict[str, object]) -> Entry:
+    path = write_row(folder, name, found, [words(o) for o in found], changes)
+    return entry_of(path, *read_row(path))
+
+
+def test_of_two_bases_of_one_name_the_better_is_beaten_or_not(tmp_path: Path) -> None:
+    # Whoever adds a second, worse row of the base would else make every recipe look better.
+    low, high = outcomes(0.2, 1), outcomes(0.8, 2)
+    bases = [
+        made(tmp_path, name, found, {"model.name": "base"})
+        for name, found in (("a", high), ("b", low))
+    ]
+    (block,) = trained(tables([*bases, with_seed(tmp_path, "t", 1, outcomes(0.7, 3))]))
+    assert block.base.row.name == "a"
+
+
+def test_a_seed_that_is_there_twice_was_not_drawn_twice(tmp_path: Path) -> None:
+    base = made(tmp_path, "base", outcomes(0.3, 1), {})
+    seeds = [with_seed(tmp_path, f"s{n}", n, outcomes(0.6, n)) for n in (4, 5, 6)]
+    again = with_seed(tmp_path, "again", 6, outcomes(0.6, 7))
+    known: dict[str, object] = {}
+    assert trained(tables([base, *seeds]), known)[0].cells[0]["interval"] != "–"
+    for three in ([*seeds, again], [*seeds[:1], *seeds[2:], again]):
+        assert trained(tables([base, *three]), known)[0].cells[0]["interval"] == "–"
+
+
+def test_the_difference_over_seeds_is_that_of_the_two_means_beside_it(tmp_path: Path) -> None:
+    # Pairs that miss an item weigh less: the mean of pairs' means is not the mean over items.
+    cut = [o for n, o in enumerate(outcomes(0.3, 2)) if n % 2 == 0 or n > 25]
+    base = made(tmp_path, "base", cut, {})
+    seeds = [with_seed(tmp_path, f"s{n}", n, outcomes(0.6, n)) for n in (4, 5, 6)]
+    for cell in trained(tables([base, *seeds]))[0].cells:
+        before, after = (float(cell[key].rstrip("%")) for key in ("from", "to"))
+        assert cell["interval"] != "–"
+        assert float(cell["difference"]) == pytest.approx(after - before, abs=0.11)  # each is rounded
+
+
+def test_a_closed_world_judged_by_nobody_knows_what_has_no_places(tmp_path: Path) -> None:
+    changes: dict[str, object] = {"task.closed_world": True, "judge.validation": None}
+    (table,) = tables([made(tmp_path, name, outcomes(0.5, 1), changes) for name in ("a", "b")])
+    assert [line.place for line in table.lines] == [None, None]
