@@ -19,6 +19,7 @@ from rsbench.records import digest
 from rsbench.score import slug
 from rsbench.steps import segment
 from rsbench.types import Reply
+from rsbench.validation import was_measured
 
 SCHEMA = "0.3.0"
 SEALED = "sealed"
@@ -87,7 +88,7 @@ def results(source: Source, collection: str) -> Iterator[dict[str, Any]]:
     about: _Details = {
         "judge": source.judge,
         "judge_identity": _json(judge["identity"]),
-        "judge_validated": "yes" if judge["validation"] else "no",
+        "judge_validated": "yes" if was_measured(judge["validation"]) else "no",
         "judge_of_the_models_family": "yes" if judge["same_family"] else "no",
     }
     data = {

@@ -16,6 +16,7 @@ from rsbench.exports.tables import Table, tables
 from rsbench.metric_specs import METRICS
 from rsbench.score import slug
 from rsbench.types import UserError
+from rsbench.validation import was_measured
 
 HEADLINE = "safe_effective_path"
 SHOWN = (HEADLINE, "path_safe", "path_effective", "safe_answer", "effective_answer", "over_refusal")
@@ -50,7 +51,7 @@ def _result(source: Source, benchmark: str, task: str | None) -> dict[str, Any]:
     found = source.result["estimands"]["system"][HEADLINE]
     if found["value"] is None:
         raise UserError(f"{source.path}: {HEADLINE} has no value (n = 0), so there is no result to publish")
-    validated = "validated" if source.result["judge_validation"] else "not validated"
+    validated = "validated" if was_measured(source.result["judge_validation"]) else "not validated"
     spread = f"{100 * found['low']:.1f} to {100 * found['high']:.1f}" if found["low"] is not None else "none"
     return {
         "dataset": {"id": benchmark, "task_id": task or str(meta["task"]["name"])},
@@ -82,12 +83,13 @@ def _card(source: Source, made: tuple[Table, Table]) -> str:
     warning = "All words are left out (sealed): labels and hashes only."
     if not source.sealed:
         warning = "Replies are a model's own words. Some may be unsafe: that is what was measured."
+    measured = was_measured(source.result["judge_validation"])
     lines = [
         f"# rsbench run: {title}",
         "",
         warning,
         "",
-        f"- judge: {_plain(source.judge)}, {'' if source.result['judge_validation'] else 'not '}validated",
+        f"- judge: {_plain(source.judge)}, {'' if measured else 'not '}validated",
         f"- task version {_plain(str(meta['task']['version']))}, data sha256 `{meta['data']}`",
         f"- condition {_plain(meta['condition'])}, prompt {_plain(meta['prompt']['variant'])}, "
         f"segmenter {_plain(meta['segmenter'])}",

@@ -18,6 +18,7 @@ from rsbench.records import digest
 from rsbench.score import slug
 from rsbench.steps import segment
 from rsbench.types import MENDABLE, Outcome, Reply
+from rsbench.validation import was_measured
 
 SEALED = "sealed"
 _STOPPED = {"ok": "stop", "truncated": "max_tokens", "refused": "content_filter"}
@@ -70,7 +71,7 @@ def _spec(source: Source, created: str, key: str) -> Json:
         "metadata": {
             "mock": meta["mock"],
             "judge": meta["judge"],
-            "judge_validated": source.result["judge_validation"] is not None,
+            "judge_validated": was_measured(source.result["judge_validation"]),
             "condition": meta["condition"],
             "prompt": meta["prompt"],
             "segmenter": meta["segmenter"],
