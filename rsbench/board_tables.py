@@ -50,6 +50,7 @@ class Line:
     value: str
     interval: str
     bar: Bar | None
+    scored: str
     cells: tuple[str, ...]
     sort: tuple[float | None, ...]
 
@@ -95,6 +96,7 @@ def _line(entry: Entry, place: Place | None) -> Line:
         value=number(head["value"], True),
         interval=interval(head["low"], head["high"], True),
         bar=bar(METRICS[HEADLINE], head),
+        scored=number(head["scored_share"], True),
         cells=tuple(number(e["value"], k != "steps_per_path") for k, e in zip(COLUMNS, found, strict=True)),
         sort=tuple(e["value"] for e in (head, *found)),
     )

@@ -1,13 +1,17 @@
 """Rows written by somebody who wishes the board ill, or was careless: none of it is believed, run or shown."""
 
+import csv
 import hashlib
+import io
 import json
+import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pytest import MonkeyPatch
 
+from rsbench.board_files import flat
 from rsbench.board_rows import Entry, entry_of
 from rsbench.board_site import build
 from rsbench.board_tables import tables
@@ -17,6 +21,7 @@ from rsbench.data import Dataset
 from rsbench.records import digest
 from rsbench.row_check import check_row, read_row
 from rsbench.types import Outcome, UserError
+from rsbench.validation import ORACLE
 from tests.board_rows import outcomes, words, write_row
 from tests.cli import main_, write_task
 
@@ -141,3 +146,27 @@ def test_a_closed_world_judged_by_nobody_knows_what_has_no_places(tmp_path: Path
     changes: dict[str, object] = {"task.closed_world": True, "judge.validation": None}
     (table,) = tables([made(tmp_path, name, outcomes(0.5, 1), changes) for name in ("a", "b")])
     assert [line.place for line in table.lines] == [None, None]
+
+
+def test_names_are_no_formulas_and_break_no_feed(tmp_path: Path) -> None:
+    for name, model in (("wide", "\uff1dcmd()"), ("space", " =cmd()"), ("line", "\n=cmd()"), ("none", "x\uffff")):
+        made(tmp_path / "rows", name, outcomes(0.5, 1, 2), {"model.name": model})
+    build(tmp_path / "rows", tmp_path / "site", "https://x.example")
+    head, *lines = csv.reader(io.StringIO((tmp_path / "site/rows.csv").read_text()))
+    models = {line[head.index("name")]: line[head.index("model")] for line in lines}
+    assert models["wide"] == "'\uff1dcmd()" and models["space"] == "' =cmd()" and models["line"][0] == "'"
+    # U+FFFF may stand in JSON and not in XML: one such name and no reader opens the feed.
+    assert len(ET.parse(tmp_path / "site/feed.xml").findall("./channel/item")) == 4  # noqa: S314
+
+
+def test_a_judge_that_is_exact_by_construction_was_not_validated(tmp_path: Path) -> None:
+    changes: dict[str, object] = {"judge.validation": ORACLE, "task.closed_world": True}
+    assert flat(made(tmp_path, "o", outcomes(0.5, 1, 2), changes))["judge_validated"] == "no"
+    assert flat(made(tmp_path, "v", outcomes(0.5, 1, 2), {}))["judge_validated"] == "yes"
+
+
+def test_almost_all_is_not_all(tmp_path: Path) -> None:
+    found = outcomes(0.5, 1, 150)
+    found[0] = replace(found[0], risk_identified=None, steps=(), answer=None, status="unparsed")
+    (table,) = tables([made(tmp_path, "row", found, {})])
+    assert table.lines[0].scored == "99.7%", "rounded to whole per cent it would be 100"
