@@ -170,3 +170,19 @@ def test_almost_all_is_not_all(tmp_path: Path) -> None:
     found[0] = replace(found[0], risk_identified=None, steps=(), answer=None, status="unparsed")
     (table,) = tables([made(tmp_path, "row", found, {})])
     assert table.lines[0].scored == "99.7%", "rounded to whole per cent it would be 100"
+
+
+def test_a_row_that_is_sealed_or_gone_leaves_nothing_in_the_site(tmp_path: Path) -> None:
+    rows, site = tmp_path / "rows", tmp_path / "site"
+    for name in ("sealed-later", "gone"):
+        made(rows, name, outcomes(0.5, 1, 2), {})
+    build(rows, site, None)
+    assert len(list((site / "rows").iterdir())) == 8
+    (site / "rows/mine.txt").write_text("no file of ours")
+    for path in (*rows.glob("gone.*"), rows / "sealed-later.transcripts.jsonl"):
+        path.unlink()
+    write_row(rows, "sealed-later", outcomes(0.5, 1, 2))
+    build(rows, site, None)
+    assert {path.name for path in (site / "rows").iterdir()} == {
+        *("sealed-later.html", "sealed-later.json", "sealed-later.labels.jsonl", "mine.txt")
+    }
