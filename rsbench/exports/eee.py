@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-from rsbench.exports.source import Files, Options, Planned, Source, check_publishable, clean
+from rsbench.exports.source import Files, Options, Planned, Source, check_publishable, clean, latency
 from rsbench.exports.tables import SAMPLE_SPECS, metric, reply_hash
 from rsbench.metric_specs import METRICS, MetricSpec
 from rsbench.readings import ESTIMANDS, read
@@ -234,7 +234,6 @@ def _sample(source: Source, planned: Planned, reply: Reply) -> dict[str, Any]:
                 "is_terminal": True,
             }
         ],
-        "performance": {"latency_ms": round(reply.latency_s * 1000, 3)},
         "error": None if outcome.status == "ok" else outcome.status,
         "metadata": {
             **{key: str(getattr(outcome, key)) for key in ("kind", "category", "pair", "sample", "status")},
@@ -242,6 +241,8 @@ def _sample(source: Source, planned: Planned, reply: Reply) -> dict[str, Any]:
             "reply_key": planned.reply_key,
         },
     }
+    if (seconds := latency(reply)) is not None:
+        row["performance"] = {"latency_ms": round(seconds * 1000, 3)}
     if not reply.reasoning:
         row["output"]["reasoning_trace"] = None
     if source.sealed:

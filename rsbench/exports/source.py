@@ -15,7 +15,7 @@ from rsbench.conditions import WITHHELD
 from rsbench.report_items import Sample, samples, task_items
 from rsbench.rows import check_whole
 from rsbench.store import RunFolder
-from rsbench.types import Item, UserError
+from rsbench.types import Item, Reply, UserError
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,11 @@ def check_publishable(source: Source) -> None:
         lost = f"{source.result['mendable_share']:.1%} of its samples ended as error, unparsed or missing"
         raise UserError(f"{where}: the run is incomplete ({lost}); resume it first")
     check_whole(where, source.manifest["identity"]["condition"])
+
+
+def latency(reply: Reply) -> float | None:
+    """Seconds that the call took; None where nobody measured it, as of imported replies."""
+    return reply.latency_s or None
 
 
 def clean(text: str) -> str:
