@@ -9,10 +9,11 @@ from pathlib import Path
 from rsbench.cards import validated
 from rsbench.metrics import score_outcomes
 from rsbench.official import official_numbers
+from rsbench.publishable import check_whole
 from rsbench.records import digest
 from rsbench.row_labels import read_labels
 from rsbench.row_texts import check_texts
-from rsbench.rows import RECOMPUTED, ROW, Row, check_whole
+from rsbench.rows import RECOMPUTED, ROW, Row
 from rsbench.score import SEED
 from rsbench.types import Outcome, UserError
 

@@ -11,9 +11,10 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-from rsbench.exports.source import Files, Options, Planned, Source, check_publishable, clean, latency
+from rsbench.exports.source import Files, Options, Planned, Source, clean, latency
 from rsbench.exports.tables import SAMPLE_SPECS, metric, reply_hash
 from rsbench.metric_specs import METRICS, MetricSpec
+from rsbench.publishable import check_publishable
 from rsbench.readings import ESTIMANDS, read
 from rsbench.records import digest
 from rsbench.score import slug
@@ -33,7 +34,7 @@ def to_eee(source: Source, options: Options) -> Files:
     Raises:
         UserError: a run whose numbers may not stand beside others (mock, incomplete, training split, halves).
     """
-    check_publishable(source)
+    check_publishable(str(source.path), source.manifest, source.result)
     model = options.model_id or model_id(source.manifest["identity"]["model"])
     task = slug(source.result["meta"]["task"]["name"])
     collection = task if task.startswith("rsbench") else f"rsbench-{task}"

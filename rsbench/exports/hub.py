@@ -11,9 +11,10 @@ import yaml
 
 from rsbench import __version__
 from rsbench.exports.flat import parquet_bytes
-from rsbench.exports.source import Files, Options, Source, check_publishable
+from rsbench.exports.source import Files, Options, Source
 from rsbench.exports.tables import Table, tables
 from rsbench.metric_specs import METRICS
+from rsbench.publishable import check_publishable
 from rsbench.score import slug
 from rsbench.types import UserError
 from rsbench.validation import was_measured
@@ -38,7 +39,7 @@ def to_hub(source: Source, options: Options) -> Files:
     files["dataset/README.md"] = _card(source, made).encode()
     files |= {f"dataset/{name}": content for name, content in pictures.items()}
     if options.benchmark:
-        check_publishable(source)
+        check_publishable(str(source.path), source.manifest, source.result)
         task = slug(source.result["meta"]["task"]["name"])
         name = f"model/.eval_results/{task}-{slug(source.judge)}.yaml"
         files[name] = _yaml([_result(source, options.benchmark, options.benchmark_task)]).encode()

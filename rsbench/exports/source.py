@@ -13,7 +13,6 @@ from typing import Any
 from rsbench import score
 from rsbench.conditions import WITHHELD
 from rsbench.report_items import Sample, samples, task_items
-from rsbench.rows import check_whole
 from rsbench.store import RunFolder
 from rsbench.types import Item, Reply, UserError
 
@@ -86,24 +85,6 @@ def read_source(
     except UserError as error:
         warn(f"the export goes without queries: {error}")
     return Source(path, manifest, result, planned, items, sealed, made_at)
-
-
-def check_publishable(source: Source) -> None:
-    """Whether the numbers may go where they stand beside other models': the rules of leaderboard rows.
-
-    Raises:
-        UserError: scripted, incomplete, of a training split, or of half items.
-    """
-    task = source.manifest["identity"]["task"]
-    where = str(source.path)
-    if task.get("trains"):
-        raise UserError(f"{where}: split {task['split']!r} is for training; its numbers are not published")
-    if source.result["meta"]["mock"]:
-        raise UserError(f"{where}: scripted model or judge (mock); that is no measurement to publish")
-    if not source.result["complete"]:
-        lost = f"{source.result['mendable_share']:.1%} of its samples ended as error, unparsed or missing"
-        raise UserError(f"{where}: the run is incomplete ({lost}); resume it first")
-    check_whole(where, source.manifest["identity"]["condition"])
 
 
 def latency(reply: Reply) -> float | None:

@@ -130,6 +130,16 @@ def test_changed_or_missing_labels_are_refused(finished: Path, tmp_path: Path) -
         check_row(row)
 
 
+@pytest.mark.parametrize(
+    "given", [("--recipe", "srpo"), ("--recipe", "srpo", "--base", "b"), ("--training-seed", "3")]
+)
+def test_half_a_training_is_refused(finished: Path, tmp_path: Path, given: tuple[str, ...]) -> None:
+    # A seed that nobody gave would be shown as 0, and three of them as one training made three times.
+    done = main_("leaderboard", "add", finished, "--out", tmp_path / "rows", *given, cwd=tmp_path)
+    assert done.code == 2 and "--recipe, --base and --training-seed go together" in done.err
+    assert not (tmp_path / "rows").exists()
+
+
 def test_a_mock_run_is_no_row(tmp_path: Path) -> None:
     task = write_task(tmp_path / "task")
     ok("run", "--model", "mock", "--judge", "mock", "--task", task, "--out", "run", cwd=tmp_path)
@@ -210,7 +220,9 @@ def test_digests_of_reasoning_stay_digests_when_they_are_judged_again(finished: 
     shutil.copytree(finished, run)
     said = [json.loads(line) for line in (run / "replies.jsonl").read_text().splitlines()]
     (run / "replies.jsonl").write_text(
-        "".join(json.dumps(one | {"reasoning": "In short.", "reasoning_kind": "summary"}) + "\n" for one in said)
+        "".join(
+            json.dumps(one | {"reasoning": "In short.", "reasoning_kind": "summary"}) + "\n" for one in said
+        )
     )
     texts = tmp_path / "said.transcripts.jsonl"
     texts.write_bytes(as_text(text_lines(RunFolder(run))))
