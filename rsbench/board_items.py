@@ -62,7 +62,7 @@ class Pictures:
 
     def _read(self, known: Items, ids: frozenset[str]) -> dict[str, dict[str, Any]]:
         if is_path(known.task):
-            return {}  # a card's name is none; a row must not have files of its author's choice read and shown
+            return {}  # no card is named so; its author would choose which files are read and shown
         try:
             card, found = cards.load_task(known.task)
             if card.data.hub or card.data.publisher:

@@ -199,7 +199,7 @@ def _interval(population: Sequence[Drawn], value: float, variance: float, power:
     """Wilson's interval with the n that independent draws would need for this variance.
 
     Without a variance to see, or at 0 or 1, that n is the number of labelled pairs: agreement on 20 pairs is
-    not certainty. An estimate beyond 0 or 1, which both corrections can give, is that end: a share is no more.
+    not certainty. Both corrections can give an estimate beyond 0 or 1; a share is no more than that.
     """
     value = min(1.0, max(0.0, value))
     labelled = [one for one in population if one.label is not None]

@@ -129,7 +129,10 @@ def test_imported_replies_have_no_default_judge_and_none_of_their_family(tmp_pat
         ),
         (rows("p0.risky", sample=10**9), "replies.jsonl:1: sample 1000000000"),
         (rows("p0.risky", status="fine"), "replies.jsonl:1:\n  status:"),
-        ([{"item": "p0.risky", "text": " ", "status": "ok"}], "replies.jsonl:1: status is 'ok', but text and"),
+        (
+            [{"item": "p0.risky", "text": " ", "status": "ok"}],
+            "jsonl:1: status is 'ok', but text and",
+        ),
         (rows("p0.risky", txt="x"), "replies.jsonl:1:\n  txt: unknown key"),
         ([{"item": "p0.risky"}], "replies.jsonl:1:\n  text: missing, and required"),
         ([], "no replies in it"),

@@ -1,4 +1,4 @@
-"""Rows written by somebody who wishes the board ill, or was careless: none of it is believed, run or shown."""
+"""Rows written by somebody who wishes the board ill, or was careless: it is neither believed nor shown."""
 
 import csv
 import hashlib
@@ -45,7 +45,9 @@ def test_a_row_can_not_name_a_task_by_its_file_path(tmp_path: Path) -> None:
     assert "neither picture nor query" in (tmp_path / "site/rows/row.html").read_text()
 
 
-def test_other_peoples_data_is_neither_fetched_nor_published(tmp_path: Path, monkeypatch: MonkeyPatch) -> None:
+def test_other_peoples_data_is_neither_fetched_nor_published(
+    tmp_path: Path, monkeypatch: MonkeyPatch
+) -> None:
     folder = write_task(tmp_path / "shelf/tasks/theirs")
     publisher = {"who": "Somebody", "url": "https://x.example", "license": "CC BY-NC 4.0"}
     data = json.loads((folder / "task.yaml").read_text())
@@ -113,10 +115,7 @@ def made(folder: Path, name: str, found: list[Outcome], changes: dict[str, objec
 def test_of_two_bases_of_one_name_the_better_is_beaten_or_not(tmp_path: Path) -> None:
     # Whoever adds a second, worse row of the base would else make every recipe look better.
     low, high = outcomes(0.2, 1), outcomes(0.8, 2)
-    bases = [
-        made(tmp_path, name, found, {"model.name": "base"})
-        for name, found in (("a", high), ("b", low))
-    ]
+    bases = [made(tmp_path, name, found, {"model.name": "base"}) for name, found in (("a", high), ("b", low))]
     (block,) = trained(tables([*bases, with_seed(tmp_path, "t", 1, outcomes(0.7, 3))]))
     assert block.base.row.name == "a"
 
@@ -149,7 +148,12 @@ def test_a_closed_world_judged_by_nobody_knows_what_has_no_places(tmp_path: Path
 
 
 def test_names_are_no_formulas_and_break_no_feed(tmp_path: Path) -> None:
-    for name, model in (("wide", "\uff1dcmd()"), ("space", " =cmd()"), ("line", "\n=cmd()"), ("none", "x\uffff")):
+    for name, model in (
+        ("wide", "\uff1dcmd()"),
+        ("space", " =cmd()"),
+        ("line", "\n=cmd()"),
+        ("none", "x\uffff"),
+    ):
         made(tmp_path / "rows", name, outcomes(0.5, 1, 2), {"model.name": model})
     build(tmp_path / "rows", tmp_path / "site", "https://x.example")
     head, *lines = csv.reader(io.StringIO((tmp_path / "site/rows.csv").read_text()))
