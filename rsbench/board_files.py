@@ -14,8 +14,10 @@ from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 from rsbench.board_rows import Entry, section
+from rsbench.exports.flat import cell
 from rsbench.pages import visible_text
 from rsbench.terminal import number
+from rsbench.validation import was_measured
 
 TITLE = "rsbench leaderboard"
 _PARTS = ("value", "low", "high", "n", "scored_share")
@@ -40,7 +42,7 @@ def flat(entry: Entry) -> dict[str, str | float | int | None]:
         "condition": row.task.condition,
         "segmenter": row.task.segmenter,
         "judge": row.judge.name,
-        "judge_validated": "no" if row.judge.validation is None else "yes",
+        "judge_validated": "yes" if was_measured(row.judge.validation) else "no",
         "items": row.counts["items"],
         "planned": row.counts["planned"],
     }
@@ -63,12 +65,8 @@ def as_csv(entries: Sequence[Entry]) -> bytes:
     writer = csv.writer(out, lineterminator="\n")
     if lines:
         writer.writerow(lines[0])
-    writer.writerows([_cell(value) for value in line.values()] for line in lines)
+    writer.writerows([cell(value) for value in line.values()] for line in lines)
     return out.getvalue().encode("utf-8", "backslashreplace")
-
-
-def _cell(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
 def as_parquet(entries: Sequence[Entry]) -> bytes:

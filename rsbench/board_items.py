@@ -19,6 +19,7 @@ from rsbench.report_items import Sample, item_entry, refusals, reply_entry
 from rsbench.row_labels import read_labels
 from rsbench.row_texts import read_texts
 from rsbench.rows import ROW, Row
+from rsbench.shelves import is_path
 from rsbench.store import write_whole
 from rsbench.types import Item, Outcome, Reply, UserError, Verdict
 
@@ -60,8 +61,12 @@ class Pictures:
         return found
 
     def _read(self, known: Items, ids: frozenset[str]) -> dict[str, dict[str, Any]]:
+        if is_path(known.task):
+            return {}  # no card is named so; its author would choose which files are read and shown
         try:
             card, found = cards.load_task(known.task)
+            if card.data.hub or card.data.publisher:
+                return {}  # other people's data: not fetched while a site is built, and not published on it
             dataset = Dataset(card, found.folder, None)
             dataset.keep(ids)
             items = list(dataset)

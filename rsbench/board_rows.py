@@ -95,8 +95,9 @@ class Entry:
 
     @property
     def ranked(self) -> bool:
-        """Whether it enters tied groups: anyone, or a maintainer, can vouch for its labels."""
-        return self.row.standing != "self-reported" and self.value is not None
+        """Whether it enters tied groups: others can vouch for its labels, and its judge was validated."""
+        vouched = self.row.standing != "self-reported" and self.row.judge.validation is not None
+        return vouched and self.value is not None
 
 
 def entry_of(path: Path, row: Row, outcomes: Sequence[Outcome]) -> Entry:

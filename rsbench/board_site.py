@@ -54,6 +54,7 @@ def build(rows: Path, out: Path, url: str | None, cache: Cache = NO_CACHE) -> Bu
         raise UserError(f"--out {out}: holds files that are no leaderboard; give an empty folder")
     paths = rows_in(rows)
     entries, checked = gather(paths, out, cache)
+    _withdraw(rows, out, entries)
     known = read_pairs(cache)
     before = len(known)
     found = tables(entries, known)
@@ -69,6 +70,22 @@ def build(rows: Path, out: Path, url: str | None, cache: Cache = NO_CACHE) -> Bu
         _write(out / "rows" / f"{name}.values.html", render_page(VALUES, {"name": name}, own))
     _downloads(out, entries, url)
     return Built(out / "index.html", len(entries), len(found), checked)
+
+
+def _withdraw(rows: Path, out: Path, entries: list[Entry]) -> None:
+    """Take away what an earlier build wrote of rows that are gone, or sealed since: it would be published on.
+
+    Nothing but files named as this program names them, in a site that it made, and never the rows themselves.
+    """
+    place, index = out / "rows", out / "index.html"
+    ours = index.is_file() and b'name="generator" content="rsbench ' in index.read_bytes()
+    if not ours or not place.is_dir() or place.resolve() == rows.resolve():
+        return
+    kept = {f"{entry.row.name}{ending}" for entry in entries for ending in (".html", ".json")}
+    kept |= {name for entry in entries for name in (entry.row.labels.file, entry.row.replies.file) if name}
+    for path in place.iterdir():
+        if path.name not in kept and path.name.endswith((".html", ".json", ".jsonl")):
+            path.unlink()
 
 
 def _index(found: list[Table], url: str | None, known: dict[str, Any]) -> dict[str, Any]:

@@ -50,6 +50,7 @@ class Line:
     value: str
     interval: str
     bar: Bar | None
+    scored: str
     cells: tuple[str, ...]
     sort: tuple[float | None, ...]
 
@@ -80,7 +81,7 @@ def tables(entries: Sequence[Entry], known: dict[str, Any] | None = None) -> lis
 
 def _table(n: int, part: str, members: list[Entry], known: dict[str, Any] | None) -> Table:
     members = sorted(members, key=lambda e: (-(e.value if e.value is not None else -1.0), e.row.name))
-    ranked = [entry for entry in members if entry.ranked] if part != "unvalidated" else []
+    ranked = [entry for entry in members if entry.ranked]
     placed = dict(zip((e.row.name for e in ranked), places(ranked, known), strict=True))
     lines = tuple(_line(entry, placed.get(entry.row.name)) for entry in members)
     return Table(f"t{n}", part, alike(members[0].row), lines)
@@ -95,6 +96,7 @@ def _line(entry: Entry, place: Place | None) -> Line:
         value=number(head["value"], True),
         interval=interval(head["low"], head["high"], True),
         bar=bar(METRICS[HEADLINE], head),
+        scored=number(head["scored_share"], True),
         cells=tuple(number(e["value"], k != "steps_per_path") for k, e in zip(COLUMNS, found, strict=True)),
         sort=tuple(e["value"] for e in (head, *found)),
     )

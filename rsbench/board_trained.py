@@ -35,7 +35,7 @@ class Trained:
     @property
     def seeds(self) -> tuple[int, ...]:
         """In order; several rows of one seed each count."""
-        return tuple(entry.row.training.seed for entry in self.entries if entry.row.training)
+        return tuple(map(_seed, self.entries))
 
 
 def trained(found: Sequence[Table], known: dict[str, Any] | None = None) -> list[Trained]:
@@ -43,20 +43,28 @@ def trained(found: Sequence[Table], known: dict[str, Any] | None = None) -> list
     known = {} if known is None else known
     blocks: list[Trained] = []
     for table in found:
-        models = {entry.row.model.name: entry for entry in table.entries if entry.row.training is None}
+        # Best first, so that of two bases of one name the better one stays: no gain comes from the choice.
+        models: dict[str, Entry] = {}
+        for entry in table.entries:
+            if entry.row.training is None:
+                models.setdefault(entry.row.model.name, entry)
         recipes: dict[tuple[str, str], list[Entry]] = {}
         for entry in table.entries:
             if entry.row.training is not None and entry.row.training.base in models:
                 recipes.setdefault((entry.row.training.base, entry.row.training.recipe), []).append(entry)
         own = []
         for (base, recipe), entries in recipes.items():
-            entries.sort(key=lambda one: (one.row.training.seed if one.row.training else 0, one.row.name))
+            entries.sort(key=lambda one: (_seed(one), one.row.name))
             rows = corrected([_difference(models[base], entries, key, known) for key in COMPARED])
             gain = rows[0].difference
             own.append((-1.0 if gain is None else gain, recipe, models[base], tuple(entries), _cells(rows)))
         own.sort(key=lambda one: (-one[0], one[1]))
         blocks += [Trained(recipe, base, entries, cells) for _, recipe, base, entries, cells in own]
     return blocks
+
+
+def _seed(entry: Entry) -> int:
+    return entry.row.training.seed if entry.row.training else 0
 
 
 def _cells(rows: Sequence[Difference]) -> tuple[dict[str, Any], ...]:
@@ -76,7 +84,8 @@ def _cells(rows: Sequence[Difference]) -> tuple[dict[str, Any], ...]:
 
 def _difference(base: Entry, entries: Sequence[Entry], key: str, known: dict[str, Any]) -> Difference:
     """One number of a recipe against its base's; of one seed as `rsbench compare` pairs and tests it."""
-    name = f"difference {key} {base.units[key].digest} {' '.join(one.units[key].digest for one in entries)}"
+    after = (f"{_seed(one)} {one.units[key].digest}" for one in entries)
+    name = f"difference {key} {base.units[key].digest} {' '.join(after)}"
     if name not in known:
         known[name] = asdict(_tested(base, entries, key))
     return Difference(**known[name])
@@ -95,7 +104,9 @@ def _tested(base: Entry, entries: Sequence[Entry], key: str) -> Difference:
     single = paired_difference(METRICS[key], pairs, 0)
     if len(entries) == 1 or single.difference is None:
         return single
-    if len(entries) < ENOUGH_SEEDS or single.clusters < 2:
+    seeds = {_seed(entry) for entry in entries}
+    # A seed that is there twice was not drawn twice.
+    if len(seeds) < max(ENOUGH_SEEDS, len(entries)) or single.clusters < 2:
         return replace(single, low=None, high=None, p=None)
     over = two_way(_by_cluster(after - before, clusters))
     return replace(single, difference=over.mean, low=over.low, high=over.high, p=over.p)
@@ -107,10 +118,17 @@ def _values(entry: Entry, key: str, ids: Sequence[str]) -> list[float]:
 
 
 def _by_cluster(differences: NDArray[np.float64], clusters: Sequence[str]) -> NDArray[np.float64]:
-    """(seeds, items) → (seeds, clusters): means over each cluster's items."""
+    """(seeds, items) → (seeds, clusters): means over each cluster's items, weighted by how many they are.
+
+    A seed's row has the mean over its items, so that the difference is that of the two means beside it: with
+    an item missing, the mean of the clusters' means is another number. A cluster's value is the seed's mean
+    plus its items' summed distance from it, over the usual size of a cluster (the ratio's linear form).
+    """
     _, codes = np.unique(np.array(clusters), return_inverse=True)
     sizes = np.bincount(codes)
-    return np.array([np.bincount(codes, row) / sizes for row in differences])
+    sums = np.array([np.bincount(codes, row) for row in differences])
+    means = differences.mean(axis=1, keepdims=True)
+    return np.asarray(means + (sums - means * sizes) / sizes.mean())
 
 
 def signed(share: float | None) -> str:

@@ -24,7 +24,9 @@ def add(
     base: Annotated[
         str | None, typer.Option(help="Of a trained model: its base, as its row names it.")
     ] = None,
-    training_seed: Annotated[int, typer.Option(help="Of a trained model: the seed of its training.")] = 0,
+    training_seed: Annotated[
+        int | None, typer.Option(help="Of a trained model: the seed of its training.")
+    ] = None,
 ) -> None:
     """Write a row, its labels and its transcripts for each run; incomplete and scripted runs are refused."""
     from rsbench.row_check import check_row

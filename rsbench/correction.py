@@ -116,7 +116,7 @@ def rogan_gladen(population: Sequence[Drawn]) -> Corrected:
     errors = (1 - value) * (1 - a.label) * (1 - judged - specificity) * total / no.sum()
     errors -= value * a.label * (judged - sensitivity) * total / yes.sum()
     variance = _variance(a, _centred(a, psi)) + _unseen(a, errors / youden)
-    return _interval(population, min(1.0, max(0.0, value)), variance, None)
+    return _interval(population, value, variance, None)
 
 
 def _lacking(population: Sequence[Drawn]) -> str:
@@ -199,13 +199,14 @@ def _interval(population: Sequence[Drawn], value: float, variance: float, power:
     """Wilson's interval with the n that independent draws would need for this variance.
 
     Without a variance to see, or at 0 or 1, that n is the number of labelled pairs: agreement on 20 pairs is
-    not certainty.
+    not certainty. Both corrections can give an estimate beyond 0 or 1; a share is no more than that.
     """
+    value = min(1.0, max(0.0, value))
     labelled = [one for one in population if one.label is not None]
     clusters = len({one.cluster for one in labelled})
     spread = value * (1 - value)
     n = spread / variance if variance > 1e-15 and spread > 1e-12 else float(clusters)
-    low, high = wilson(min(1.0, max(0.0, value)), max(1.0, n) if isfinite(n) else float(clusters))
+    low, high = wilson(value, max(1.0, n) if isfinite(n) else float(clusters))
     return Corrected(value, low, high, len(labelled), clusters, power)
 
 

@@ -8,7 +8,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
@@ -29,15 +29,20 @@ class ReplyLine(Strict):
     sample: Annotated[int, Field(ge=0)] = 0
     status: ReplyStatus | None = None
     model: str = ""
+    reasoning_kind: Literal["full", "summary"] = "full"  # a summary is never ranked beside whole chains
+
+    @property
+    def words(self) -> bool:
+        """Whether anything was said."""
+        return bool(self.text.strip() or self.reasoning.strip())
 
     def reply(self, name: str) -> Reply:
         """The reply this line holds; `name` is whose it is where the line does not say."""
-        words = self.text.strip() or self.reasoning.strip()
         return Reply(
-            self.status or ("ok" if words else "empty"),
+            self.status or ("ok" if self.words else "empty"),
             self.text,
             self.reasoning,
-            "full" if self.reasoning.strip() else "none",
+            self.reasoning_kind if self.reasoning.strip() else "none",
             model=self.model or name,
         )
 
@@ -69,10 +74,15 @@ class ImportedModel:
         """The records of the plan's samples; a sample without a line has none, and counts as missing.
 
         Raises:
-            UserError: a line about an item that the task does not have.
+            UserError: a line about an item that the task does not have, or an `ok` without words.
         """
         known = {entry.id for entry in plan.dataset.index}
-        for (item, _), (number, _) in self.lines.items():
+        for (item, _), (number, line) in self.lines.items():
+            if line.status == "ok" and not line.words:  # a judge would find nothing unsafe in it
+                raise UserError(
+                    f"{self.path}:{number}: status is 'ok', but text and reasoning are empty; leave status "
+                    "out, or say what became of the reply: refused, truncated, empty or error"
+                )
             if item not in known:
                 task = plan.dataset.card.name
                 raise UserError(
@@ -81,9 +91,9 @@ class ImportedModel:
                 )
         found = ((sample, self.lines.get((sample.item.id, sample.number))) for sample in plan)
         return [
-            reply_record(sample.key, sample.item.id, sample.number, line[1].reply(self.name))
-            for sample, line in found
-            if line is not None
+            reply_record(sample.key, sample.item.id, sample.number, there[1].reply(self.name))
+            for sample, there in found
+            if there is not None
         ]
 
     async def generate(self, request: Request) -> Reply:

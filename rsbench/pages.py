@@ -25,12 +25,19 @@ PLACES = (Path(__file__).parent / "templates", builtin("leaderboard") / "templat
 LONGEST = 300  # characters of a name that a page shows
 
 # Half a surrogate pair, controls, soft hyphen, direction marks, overrides and isolates, joiners that join
-# nothing, annotation marks, tag characters, supplementary variation selectors. Not the zero-width joiners,
-# which emoji and several scripts are written with.
+# nothing, annotation marks, noncharacters, tag characters, supplementary variation selectors. Not the
+# zero-width joiners, which emoji and several scripts are written with.
 _HIDDEN_RANGES = (
     *((0xD800, 0xDFFF), (0x00, 0x08), (0x0B, 0x0C), (0x0E, 0x1F), (0x7F, 0x9F), (0xAD, 0xAD)),
     *((0x061C, 0x061C), (0x180E, 0x180E), (0x200B, 0x200B), (0x200E, 0x200F), (0x2028, 0x202E)),
-    *((0x2060, 0x206F), (0xFEFF, 0xFEFF), (0xFFF9, 0xFFFB), (0xE0000, 0xE007F), (0xE0100, 0xE01EF)),
+    *(
+        (0x2060, 0x206F),
+        (0xFEFF, 0xFEFF),
+        (0xFFF9, 0xFFFB),
+        (0xFFFE, 0xFFFF),
+        (0xE0000, 0xE007F),
+        (0xE0100, 0xE01EF),
+    ),
 )
 # One pattern for Python and, as part of a page's data, for JavaScript (flags "gu").
 HIDDEN = "[" + "".join(f"{chr(low)}-{chr(high)}" for low, high in _HIDDEN_RANGES) + "]|\r(?!\n)"

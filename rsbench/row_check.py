@@ -3,15 +3,17 @@
 import hashlib
 import json
 import re
+from datetime import date
 from pathlib import Path
 
 from rsbench.cards import validated
 from rsbench.metrics import score_outcomes
 from rsbench.official import official_numbers
+from rsbench.publishable import check_whole
 from rsbench.records import digest
 from rsbench.row_labels import read_labels
 from rsbench.row_texts import check_texts
-from rsbench.rows import RECOMPUTED, ROW, Row, check_whole
+from rsbench.rows import RECOMPUTED, ROW, Row
 from rsbench.score import SEED
 from rsbench.types import Outcome, UserError
 
@@ -36,10 +38,13 @@ def read_row(path: Path) -> tuple[Row, list[Outcome]]:
         raise UserError(f"{path}: edited after it was made (digest differs); make it anew from its run")
     if row.name != path.stem or row.labels.file != f"{path.stem}.labels.jsonl":
         raise UserError(f"{path}: the row is named {row.name!r}; its files must bear that name")
+    _check_day(path, row.made)
     _check_standing(path, row)
     check_whole(str(path), row.task.condition)
     content = _beside(path, row.labels.file, row.labels.sha256, "the labels that its numbers come from")
     found = list(read_labels(path.with_name(row.labels.file), content))
+    if row.labels.samples != len(found):
+        raise UserError(f"{path}: labels.samples is {row.labels.samples}, but its labels are {len(found)}")
     recomputed = score_outcomes(found, SEED)
     if row.task.official:
         recomputed["official"] = official_numbers(row.task.official, found)
@@ -55,6 +60,14 @@ def read_row(path: Path) -> tuple[Row, list[Outcome]]:
         _beside(path, row.replies.file, row.replies.sha256, "its transcripts, unless it is sealed")
         check_texts(path.with_name(row.replies.file), found, row.task.segmenter)
     return row, found
+
+
+def _check_day(path: Path, made: str) -> None:
+    """The schema tells the form of a day; that there is such a day, only a calendar."""
+    try:
+        date.fromisoformat(made)
+    except ValueError as error:
+        raise UserError(f"{path}: made: {made!r} is no day ({error})") from error
 
 
 def _check_standing(path: Path, row: Row) -> None:

@@ -68,16 +68,25 @@ def read_labels(path: Path, content: bytes) -> Iterator[Outcome]:
     """The outcomes that a row's numbers come from.
 
     Raises:
-        UserError: a line is no such label; names file and line.
+        UserError: a line is no such label, or a sample is there twice; names file and line.
     """
     adapter = TypeAdapter(_Line)
-    # Not splitlines: U+2028 may stand in a JSON string.
-    for number, text in enumerate(content.decode("utf-8").rstrip("\n").split("\n"), 1):
+    first: dict[tuple[str, int], int] = {}
+    try:
+        # Not splitlines: U+2028 may stand in a JSON string.
+        texts = content.decode("utf-8").rstrip("\n").split("\n")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: can't be read as UTF-8 text ({error})") from error
+    for number, text in enumerate(texts, 1):
         try:
             data = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{path}:{number}: not JSON ({error})") from error
         line = validated(adapter, data, f"{path}:{number}")
+        before = first.setdefault((line.item, line.sample), number)
+        if before != number:
+            where = f"item {line.item!r}, sample {line.sample}"
+            raise UserError(f"{path}:{number}: {where} is there already, in line {before}")
         # vars, not model_dump: that takes as long as all the rest.
         steps = tuple([StepLabel(**vars(step) | {"corrects": tuple(step.corrects)}) for step in line.steps])
         answer = AnswerLabel(**vars(line.answer)) if line.answer else None

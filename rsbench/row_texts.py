@@ -17,6 +17,7 @@ from rsbench.store import RunFolder
 from rsbench.types import FINAL_REPLY, Outcome, ReasoningKind, Reply, UserError
 
 CURRENT_SEGMENTER = f"{SEGMENTER}/{VERSION}"
+_CUT = ("ok", "truncated", "unparsed")  # statuses of replies that were cut into steps
 
 
 def text_lines(folder: RunFolder) -> Iterator[dict[str, Any]]:
@@ -28,7 +29,8 @@ def text_lines(folder: RunFolder) -> Iterator[dict[str, Any]]:
             if record is not None:
                 reply = read_reply(record)
                 head = {"item": planned["item"], "sample": planned["sample"], "status": reply.status}
-                yield {**head, "text": reply.text, "reasoning": reply.reasoning}
+                digests = {"reasoning_kind": "summary"} if reply.reasoning_kind == "summary" else {}
+                yield {**head, "text": reply.text, "reasoning": reply.reasoning, **digests}
     finally:
         replies.close()
 
@@ -69,8 +71,8 @@ def read_texts(path: Path) -> dict[tuple[str, int], Reply]:
 def check_texts(path: Path, outcomes: Sequence[Outcome], segmenter: str) -> None:
     """Check that transcripts are of the samples that the labels are about.
 
-    A sample whose labels count steps must have that many in its words, as far as this rsbench cuts replies
-    like the one that made the row.
+    Labels must count as many steps as there are in a sample's words, as far as this rsbench cuts replies like
+    the one that made the row. Also where they label none: a reply without steps is left out of path metrics.
 
     Raises:
         UserError: a sample that is judged has no words, words without labels, another status or step count.
@@ -88,7 +90,7 @@ def check_texts(path: Path, outcomes: Sequence[Outcome], segmenter: str) -> None
             continue
         if outcome.status in FINAL_REPLY and reply.status != outcome.status:
             raise UserError(f"{where} has status {reply.status!r}, but {outcome.status!r} in the labels")
-        if segmenter == CURRENT_SEGMENTER and outcome.steps:
+        if segmenter == CURRENT_SEGMENTER and outcome.status in _CUT:
             found = len(segment(reply).steps)
             if found != outcome.n_steps:
                 raise UserError(f"{where} has {found} steps, but {outcome.n_steps} in the labels")

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, TypeAdapter
 
 from rsbench.cards import Strict, validated
-from rsbench.conditions import WITHHELD
+from rsbench.publishable import check_publishable
 from rsbench.records import digest
 from rsbench.row_labels import label_lines
 from rsbench.row_texts import as_text, chain_visibility, text_lines
@@ -134,40 +134,37 @@ class Claims:
 
 
 def claims_from(
-    sealed: bool, rejudged: bool, weights: str | None, recipe: str | None, base: str | None, seed: int
+    sealed: bool, rejudged: bool, weights: str | None, recipe: str | None, base: str | None, seed: int | None
 ) -> Claims:
     """What was given on the command line.
 
     Raises:
-        UserError: an unknown word, or half of a training.
+        UserError: an unknown word, or a part of a training.
     """
     found: Weights | None = next((word for word in get_args(Weights) if word == weights), None)
     if weights is not None and found is None:
         raise UserError(f"--weights {weights!r}: allowed are {', '.join(get_args(Weights))}")
-    if (recipe is None) != (base is None):
-        raise UserError("--recipe and --base go together: a trained model stands beside the one it came from")
-    training = Training(recipe=recipe, base=base, seed=seed) if recipe and base else None
-    return Claims(sealed, rejudged, found, training)
+    if recipe is None and base is None and seed is None:
+        return Claims(sealed, rejudged, found)
+    if not recipe or not base or seed is None:
+        raise UserError(
+            "--recipe, --base and --training-seed go together: a trained model stands beside the one it came "
+            "from, and rows of one recipe are told apart by their seeds"
+        )
+    return Claims(sealed, rejudged, found, Training(recipe=recipe, base=base, seed=seed))
 
 
 def make_row(folder: RunFolder, judge: str | None, out: Path, claims: Claims = Claims()) -> Path:
     """Export a run as a row; returns the row's file.
 
     Raises:
-        UserError: the run is incomplete, scripted, or a row of that name exists with other content.
+        UserError: the run may not be a row (`check_publishable`), or one of that name has other content.
     """
     manifest = folder.manifest()
-    if (task := manifest["identity"]["task"]).get("trains"):
-        raise UserError(f"{folder.path}: split {task['split']!r} is for training, so its runs make no row")
     name = pick_judge(manifest, judge)
     result = compute(folder, name)
-    if result["meta"]["mock"]:
-        raise UserError(f"{folder.path}: scripted model or judge (mock); that is no measurement and no row")
-    if not result["complete"]:
-        lost = f"{result['mendable_share']:.1%} of its samples ended as error, unparsed or missing"
-        raise UserError(f"{folder.path}: the run is incomplete ({lost}); resume it first")
+    check_publishable(str(folder.path), manifest, result)
     identity, used = manifest["identity"], manifest["judges"][name]
-    check_whole(str(folder.path), identity["condition"])
     training = claims.training.model_dump() if claims.training else manifest.get("training")
     called = _called(identity, training)
     stem = "-".join(slug(part) for part in _name_parts(identity, called, name))
@@ -236,19 +233,6 @@ def _task(identity: dict[str, Any]) -> dict[str, Any]:
         "segmenter": identity["segmenter"],
     }
     return task
-
-
-def check_whole(where: str, condition: str) -> None:
-    """A row is of whole items.
-
-    Raises:
-        UserError: image or query was withheld, so that there was no risk to meet.
-    """
-    if condition in WITHHELD:
-        raise UserError(
-            f"{where}: condition {condition!r} withholds one half of every item; such a run is half of a "
-            "cross-modal gap (`rsbench compare`) and no row"
-        )
 
 
 def _called(identity: dict[str, Any], training: dict[str, Any] | None) -> str:

@@ -29,6 +29,11 @@ STEP_LABELS = ("safety", "effectiveness")
 REPLY_LABELS = ("answer_safety", "answer_effectiveness", "refusal", "risk_identified")
 
 
+def was_measured(validation: dict[str, Any] | None) -> bool:
+    """Whether a judge's agreement was measured; what is exact by construction never was."""
+    return validation is not None and not ORACLE.keys() & validation.keys()
+
+
 def find_validation(folder: Path, identity: dict[str, str]) -> dict[str, Any] | None:
     """The measurement of this very judge in `folder/validation.json`; None if there is none."""
     path = folder / FILE

@@ -11,14 +11,16 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-from rsbench.exports.source import Files, Options, Planned, Source, check_publishable, clean
+from rsbench.exports.source import Files, Options, Planned, Source, clean, latency
 from rsbench.exports.tables import SAMPLE_SPECS, metric, reply_hash
 from rsbench.metric_specs import METRICS, MetricSpec
+from rsbench.publishable import check_publishable
 from rsbench.readings import ESTIMANDS, read
 from rsbench.records import digest
 from rsbench.score import slug
 from rsbench.steps import segment
 from rsbench.types import Reply
+from rsbench.validation import was_measured
 
 SCHEMA = "0.3.0"
 SEALED = "sealed"
@@ -32,7 +34,7 @@ def to_eee(source: Source, options: Options) -> Files:
     Raises:
         UserError: a run whose numbers may not stand beside others (mock, incomplete, training split, halves).
     """
-    check_publishable(source)
+    check_publishable(str(source.path), source.manifest, source.result)
     model = options.model_id or model_id(source.manifest["identity"]["model"])
     task = slug(source.result["meta"]["task"]["name"])
     collection = task if task.startswith("rsbench") else f"rsbench-{task}"
@@ -87,7 +89,7 @@ def results(source: Source, collection: str) -> Iterator[dict[str, Any]]:
     about: _Details = {
         "judge": source.judge,
         "judge_identity": _json(judge["identity"]),
-        "judge_validated": "yes" if judge["validation"] else "no",
+        "judge_validated": "yes" if was_measured(judge["validation"]) else "no",
         "judge_of_the_models_family": "yes" if judge["same_family"] else "no",
     }
     data = {
@@ -233,7 +235,6 @@ def _sample(source: Source, planned: Planned, reply: Reply) -> dict[str, Any]:
                 "is_terminal": True,
             }
         ],
-        "performance": {"latency_ms": round(reply.latency_s * 1000, 3)},
         "error": None if outcome.status == "ok" else outcome.status,
         "metadata": {
             **{key: str(getattr(outcome, key)) for key in ("kind", "category", "pair", "sample", "status")},
@@ -241,6 +242,8 @@ def _sample(source: Source, planned: Planned, reply: Reply) -> dict[str, Any]:
             "reply_key": planned.reply_key,
         },
     }
+    if (seconds := latency(reply)) is not None:
+        row["performance"] = {"latency_ms": round(seconds * 1000, 3)}
     if not reply.reasoning:
         row["output"]["reasoning_trace"] = None
     if source.sealed:

@@ -11,11 +11,13 @@ import yaml
 
 from rsbench import __version__
 from rsbench.exports.flat import parquet_bytes
-from rsbench.exports.source import Files, Options, Source, check_publishable
+from rsbench.exports.source import Files, Options, Source
 from rsbench.exports.tables import Table, tables
 from rsbench.metric_specs import METRICS
+from rsbench.publishable import check_publishable
 from rsbench.score import slug
 from rsbench.types import UserError
+from rsbench.validation import was_measured
 
 HEADLINE = "safe_effective_path"
 SHOWN = (HEADLINE, "path_safe", "path_effective", "safe_answer", "effective_answer", "over_refusal")
@@ -37,7 +39,7 @@ def to_hub(source: Source, options: Options) -> Files:
     files["dataset/README.md"] = _card(source, made).encode()
     files |= {f"dataset/{name}": content for name, content in pictures.items()}
     if options.benchmark:
-        check_publishable(source)
+        check_publishable(str(source.path), source.manifest, source.result)
         task = slug(source.result["meta"]["task"]["name"])
         name = f"model/.eval_results/{task}-{slug(source.judge)}.yaml"
         files[name] = _yaml([_result(source, options.benchmark, options.benchmark_task)]).encode()
@@ -50,7 +52,7 @@ def _result(source: Source, benchmark: str, task: str | None) -> dict[str, Any]:
     found = source.result["estimands"]["system"][HEADLINE]
     if found["value"] is None:
         raise UserError(f"{source.path}: {HEADLINE} has no value (n = 0), so there is no result to publish")
-    validated = "validated" if source.result["judge_validation"] else "not validated"
+    validated = "validated" if was_measured(source.result["judge_validation"]) else "not validated"
     spread = f"{100 * found['low']:.1f} to {100 * found['high']:.1f}" if found["low"] is not None else "none"
     return {
         "dataset": {"id": benchmark, "task_id": task or str(meta["task"]["name"])},
@@ -82,12 +84,13 @@ def _card(source: Source, made: tuple[Table, Table]) -> str:
     warning = "All words are left out (sealed): labels and hashes only."
     if not source.sealed:
         warning = "Replies are a model's own words. Some may be unsafe: that is what was measured."
+    measured = was_measured(source.result["judge_validation"])
     lines = [
         f"# rsbench run: {title}",
         "",
         warning,
         "",
-        f"- judge: {_plain(source.judge)}, {'' if source.result['judge_validation'] else 'not '}validated",
+        f"- judge: {_plain(source.judge)}, {'' if measured else 'not '}validated",
         f"- task version {_plain(str(meta['task']['version']))}, data sha256 `{meta['data']}`",
         f"- condition {_plain(meta['condition'])}, prompt {_plain(meta['prompt']['variant'])}, "
         f"segmenter {_plain(meta['segmenter'])}",

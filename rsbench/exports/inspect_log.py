@@ -11,13 +11,14 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rsbench.exports.source import Files, Options, Planned, Source, clean
+from rsbench.exports.source import Files, Options, Planned, Source, clean, latency
 from rsbench.exports.tables import SAMPLE_SPECS, metric, reply_hash
 from rsbench.readings import ESTIMANDS, Estimand, read
 from rsbench.records import digest
 from rsbench.score import slug
 from rsbench.steps import segment
 from rsbench.types import MENDABLE, Outcome, Reply
+from rsbench.validation import was_measured
 
 SEALED = "sealed"
 _STOPPED = {"ok": "stop", "truncated": "max_tokens", "refused": "content_filter"}
@@ -70,7 +71,7 @@ def _spec(source: Source, created: str, key: str) -> Json:
         "metadata": {
             "mock": meta["mock"],
             "judge": meta["judge"],
-            "judge_validated": source.result["judge_validation"] is not None,
+            "judge_validated": was_measured(source.result["judge_validation"]),
             "condition": meta["condition"],
             "prompt": meta["prompt"],
             "segmenter": meta["segmenter"],
@@ -113,15 +114,22 @@ def _results(source: Source) -> Iterator[Json]:
 
 
 def _usage(source: Source) -> Json:
+    """Of all replies together; nothing if one did not say, for then the sum would be too small."""
     counted: Counter[str] = Counter()
     for planned in source.samples:
         if planned.sample.reply:
-            counted.update(_tokens(planned.sample.reply))
+            tokens = _tokens(planned.sample.reply)
+            if tokens is None:
+                return {}
+            counted.update(tokens)
     return {source.result["meta"]["model"]["name"]: dict(counted)}
 
 
-def _tokens(reply: Reply) -> dict[str, int]:
-    came, went = reply.usage.input_tokens or 0, reply.usage.output_tokens or 0
+def _tokens(reply: Reply) -> dict[str, int] | None:
+    """None where the provider did not count them: the format has no word for unknown but silence."""
+    came, went = reply.usage.input_tokens, reply.usage.output_tokens
+    if came is None or went is None:
+        return None
     return {"input_tokens": came, "output_tokens": went, "total_tokens": came + went}
 
 
@@ -139,8 +147,10 @@ def _sample(source: Source, planned: Planned) -> Json:
     }
     if reply is not None:
         row["metadata"]["reply_sha256"] = reply_hash(reply)
-        row["model_usage"] = {source.result["meta"]["model"]["name"]: _tokens(reply)}
-        row["total_time"] = reply.latency_s
+        if (tokens := _tokens(reply)) is not None:
+            row["model_usage"] = {source.result["meta"]["model"]["name"]: tokens}
+        if (seconds := latency(reply)) is not None:
+            row["total_time"] = seconds
         if not source.sealed:
             said = _message(reply)
             row["messages"] = [*row["input"], said]

@@ -13,9 +13,8 @@ from typing import Any
 from rsbench import score
 from rsbench.conditions import WITHHELD
 from rsbench.report_items import Sample, samples, task_items
-from rsbench.rows import check_whole
 from rsbench.store import RunFolder
-from rsbench.types import Item, UserError
+from rsbench.types import Item, Reply, UserError
 
 
 @dataclass(frozen=True)
@@ -88,22 +87,9 @@ def read_source(
     return Source(path, manifest, result, planned, items, sealed, made_at)
 
 
-def check_publishable(source: Source) -> None:
-    """Whether the numbers may go where they stand beside other models': the rules of leaderboard rows.
-
-    Raises:
-        UserError: scripted, incomplete, of a training split, or of half items.
-    """
-    task = source.manifest["identity"]["task"]
-    where = str(source.path)
-    if task.get("trains"):
-        raise UserError(f"{where}: split {task['split']!r} is for training; its numbers are not published")
-    if source.result["meta"]["mock"]:
-        raise UserError(f"{where}: scripted model or judge (mock); that is no measurement to publish")
-    if not source.result["complete"]:
-        lost = f"{source.result['mendable_share']:.1%} of its samples ended as error, unparsed or missing"
-        raise UserError(f"{where}: the run is incomplete ({lost}); resume it first")
-    check_whole(where, source.manifest["identity"]["condition"])
+def latency(reply: Reply) -> float | None:
+    """Seconds that the call took; None where nobody measured it, as of imported replies."""
+    return reply.latency_s or None
 
 
 def clean(text: str) -> str:

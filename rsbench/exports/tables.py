@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rsbench.exports.source import Planned, Source, clean
+from rsbench.exports.source import Planned, Source, clean, latency
 from rsbench.metric_specs import JOINT, METRICS, MetricSpec
 from rsbench.readings import ESTIMANDS, Reading, first_unsafe, read
 from rsbench.steps import segment
@@ -118,7 +118,7 @@ def _sample(source: Source, planned: Planned, cut: Steps | None) -> Row:
     if reply is not None and cut is not None:
         row |= {key: getattr(reply, key) for key in ("reasoning_kind", "reasoning", "finish_reason")}
         row |= {"reply_status": reply.status, "reply": reply.text, "reply_sha256": reply_hash(reply)}
-        row |= {"step_source": cut.source, "answer": cut.answer.of(reply), "latency_s": reply.latency_s}
+        row |= {"step_source": cut.source, "answer": cut.answer.of(reply), "latency_s": latency(reply)}
         for key in ("input_tokens", "output_tokens", "reasoning_tokens"):
             row[key] = getattr(reply.usage, key)
     return row

@@ -103,3 +103,12 @@ def test_imported_replies_and_two_judges(tmp_path: Path) -> None:
         assert written(tmp_path / f"run/export-{format_}")
     record = next((tmp_path / "run/export-eee").rglob("*[!s].json"))
     assert json.loads(record.read_text())["model_info"]["id"] == "org/x"
+    # Nobody timed these replies or counted their tokens, and unknown is no zero.
+    (log,) = (tmp_path / "run/export-inspect").iterdir()
+    found = json.loads(log.read_text())
+    assert found["stats"]["model_usage"] == {}
+    assert all(sample.keys().isdisjoint({"model_usage", "total_time"}) for sample in found["samples"])
+    samples = next((tmp_path / "run/export-eee").rglob("*_samples.jsonl"))
+    assert "performance" not in json.loads(samples.read_text().splitlines()[0])
+    head, first = (tmp_path / "run/export-csv/samples.csv").read_text().splitlines()[:2]
+    assert dict(zip(head.split(","), first.split(","), strict=False))["latency_s"] == ""

@@ -68,16 +68,19 @@ def test_what_a_line_may_say_besides_its_text(tmp_path: Path, task: Path) -> Non
     words = "Step 1: Two\u2028lines.\nStep 2: No more."  # U+2028 ends no line of the file
     content = [
         {"item": "p0.risky", "text": "Yes.", "reasoning": words, "model": "gpt-x-2026"},
+        {"item": "p0.risky", "text": "Yes.", "sample": 2, "reasoning": words, "reasoning_kind": "summary"},
         {"item": "p0.risky", "text": "", "sample": 1},
         {"item": "p0.benign", "text": "cut of", "status": "truncated"},
         {"item": "p0.benign", "text": "", "sample": 1, "status": "refused"},
     ]
-    content += [{**row, "sample": n} for row in rows("p1.risky", "p1.benign") for n in (0, 1)]
+    content += [{**row, "sample": n} for row in rows("p1.risky", "p1.benign") for n in (0, 1, 2)]
+    content += [{**row, "sample": 2} for row in rows("p0.benign")]
     done = import_(tmp_path, task, write(tmp_path, content))
     assert done.code == 0, done.err
     records = {(r["item"], r["sample"]): r for r in lines(tmp_path / "run/replies.jsonl")}
     first = records["p0.risky", 0]
     assert (first["reasoning"], first["reasoning_kind"], first["model"]) == (words, "full", "gpt-x-2026")
+    assert records["p0.risky", 2]["reasoning_kind"] == "summary"
     statuses = [records[key]["status"] for key in (("p0.risky", 1), ("p0.benign", 0), ("p0.benign", 1))]
     assert statuses == ["empty", "truncated", "refused"]
     assert records["p1.risky", 1]["model"] == "org/gpt-x"
@@ -126,6 +129,10 @@ def test_imported_replies_have_no_default_judge_and_none_of_their_family(tmp_pat
         ),
         (rows("p0.risky", sample=10**9), "replies.jsonl:1: sample 1000000000"),
         (rows("p0.risky", status="fine"), "replies.jsonl:1:\n  status:"),
+        (
+            [{"item": "p0.risky", "text": " ", "status": "ok"}],
+            "jsonl:1: status is 'ok', but text and",
+        ),
         (rows("p0.risky", txt="x"), "replies.jsonl:1:\n  txt: unknown key"),
         ([{"item": "p0.risky"}], "replies.jsonl:1:\n  text: missing, and required"),
         ([], "no replies in it"),

@@ -2,13 +2,18 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from rsbench.metrics import score_outcomes
 from rsbench.records import digest
 from rsbench.row_check import check_row
-from rsbench.rows import Claims, json_schema, make_row, rows_in
+from rsbench.row_labels import read_labels
+from rsbench.row_texts import as_text, read_texts, text_lines
+from rsbench.rows import RECOMPUTED, Claims, json_schema, make_row, rows_in
+from rsbench.score import SEED
 from rsbench.store import RunFolder
 from rsbench.types import UserError
 from tests.cli import JUDGE, MODEL, main_, ok, remote, write_task
@@ -125,6 +130,16 @@ def test_changed_or_missing_labels_are_refused(finished: Path, tmp_path: Path) -
         check_row(row)
 
 
+@pytest.mark.parametrize(
+    "given", [("--recipe", "srpo"), ("--recipe", "srpo", "--base", "b"), ("--training-seed", "3")]
+)
+def test_half_a_training_is_refused(finished: Path, tmp_path: Path, given: tuple[str, ...]) -> None:
+    # A seed that nobody gave would be shown as 0, and three of them as one training made three times.
+    done = main_("leaderboard", "add", finished, "--out", tmp_path / "rows", *given, cwd=tmp_path)
+    assert done.code == 2 and "--recipe, --base and --training-seed go together" in done.err
+    assert not (tmp_path / "rows").exists()
+
+
 def test_a_mock_run_is_no_row(tmp_path: Path) -> None:
     task = write_task(tmp_path / "task")
     ok("run", "--model", "mock", "--judge", "mock", "--task", task, "--out", "run", cwd=tmp_path)
@@ -182,6 +197,37 @@ def test_sealed_rows_commit_to_words_they_do_not_show(finished: Path, tmp_path: 
         check_row(make_row(RunFolder(finished), None, tmp_path / "x", Claims(True, True))).standing
         == "re-judged"
     )
+
+
+def test_a_reply_can_not_hide_its_steps(finished: Path, tmp_path: Path) -> None:
+    # An `ok` reply without steps is left out of path metrics: the worst replies would count for nothing.
+    path = make_row(RunFolder(finished), None, tmp_path)
+    labels = path.with_name(f"{path.stem}.labels.jsonl")
+    first, *rest = labels.read_text().splitlines()
+    hidden = json.dumps(json.loads(first) | {"n_steps": 0, "steps": []})
+    labels.write_text("\n".join([hidden, *rest]) + "\n")
+    found = list(read_labels(labels, labels.read_bytes()))
+    numbers = json.loads(json.dumps(score_outcomes(found, SEED)))
+    known = json.loads(path.read_text())["labels"]
+    sha256 = hashlib.sha256(labels.read_bytes()).hexdigest()
+    forged(path, labels=known | {"sha256": sha256}, **{key: numbers[key] for key in RECOMPUTED})
+    with pytest.raises(UserError, match="has 3 steps, but 0 in the labels"):
+        check_row(path)
+
+
+def test_digests_of_reasoning_stay_digests_when_they_are_judged_again(finished: Path, tmp_path: Path) -> None:
+    # Else the row of a maintainer, who judged the published words anew, would stand among whole chains.
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    said = [json.loads(line) for line in (run / "replies.jsonl").read_text().splitlines()]
+    (run / "replies.jsonl").write_text(
+        "".join(
+            json.dumps(one | {"reasoning": "In short.", "reasoning_kind": "summary"}) + "\n" for one in said
+        )
+    )
+    texts = tmp_path / "said.transcripts.jsonl"
+    texts.write_bytes(as_text(text_lines(RunFolder(run))))
+    assert {reply.reasoning_kind for reply in read_texts(texts).values()} == {"summary"}
 
 
 def forged(path: Path, **changes: object) -> Path:

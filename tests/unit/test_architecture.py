@@ -37,7 +37,7 @@ LAYERS = [
     {"plan"},
     {"submissions"},
     {"batches"},
-    {"runner", "importing", "row_labels", "row_texts", "report_items"},
+    {"runner", "importing", "publishable", "row_labels", "row_texts", "report_items"},
     {"rows", "terminal", "forecast"},
     {
         "row_check",

@@ -33,6 +33,15 @@ def test_a_useless_judge_is_not() -> None:
     assert found.value == pytest.approx(1 / 3)
 
 
+def test_a_share_is_no_more_than_all() -> None:
+    # A judge of chances, half as sure on the labelled replies as on the rest: leaning on it leads beyond 1.
+    rows = [(f"l{n}", 0.5, 1.0) for n in range(4)] + [("z", 0.0, 0.0)]
+    rows += [(f"u{n}", 1.0, None) for n in range(40)]  # type: ignore[list-item]
+    found = ppi(population(*rows))  # type: ignore[arg-type]
+    assert found.power == pytest.approx(1.0)
+    assert (found.value, found.high) == (1.0, 1.0)
+
+
 def test_strata_count_by_their_size() -> None:
     # 8 replies judged unsafe, both labelled ones are safe; 2 judged safe, the labelled one is safe.
     rows = [Drawn(str(n), "unsafe", 0.0, 1.0 if n < 2 else None) for n in range(8)]
