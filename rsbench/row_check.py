@@ -11,6 +11,7 @@ from rsbench.metrics import score_outcomes
 from rsbench.official import official_numbers
 from rsbench.publishable import check_whole
 from rsbench.records import digest
+from rsbench.row_judge import check_judge
 from rsbench.row_labels import read_labels
 from rsbench.row_texts import check_texts
 from rsbench.rows import RECOMPUTED, ROW, Row
@@ -40,6 +41,7 @@ def read_row(path: Path) -> tuple[Row, list[Outcome]]:
         raise UserError(f"{path}: the row is named {row.name!r}; its files must bear that name")
     _check_day(path, row.made)
     _check_standing(path, row)
+    check_judge(path, row)
     check_whole(str(path), row.task.condition)
     content = _beside(path, row.labels.file, row.labels.sha256, "the labels that its numbers come from")
     found = list(read_labels(path.with_name(row.labels.file), content))

@@ -21,7 +21,9 @@ from rsbench.types import AnswerLabel, Kind, Outcome, StepLabel
 HASH = "0" * 64
 CELL = {"value": 0.9, "low": 0.8, "high": 0.95, "n": 40}
 KAPPA = {"kappa": 0.7, "kappa_low": 0.6, "kappa_high": 0.8, "n": 40, "confusion": {"safe": {"safe": 40}}}
+JUDGE = {"card": "x", "hints": "yes"}
 VALIDATION: dict[str, Any] = {
+    "identity": digest(JUDGE),
     "task": "rsbench",
     "mode": "hints",
     "traces": 10,
@@ -108,7 +110,7 @@ def write_row(
         },
         "judge": {
             "name": "a-judge",
-            "identity": {"card": "x", "hints": "yes"},
+            "identity": JUDGE,
             "same_family": False,
             "validation": VALIDATION,
         },

@@ -40,7 +40,7 @@ LAYERS = [
     {"runner", "importing", "publishable", "row_labels", "row_texts", "report_items"},
     {"rows", "terminal", "forecast"},
     {
-        "row_check",
+        "row_judge",
         "board_rows",
         "published",
         "identity",
@@ -49,6 +49,7 @@ LAYERS = [
         "show_votes",
         "execute",
     },
+    {"row_check"},
     {"session", "shelf_tools", "trials", "validate", "show_judge", "label_terminal"},
     {"report", "exports.source"},
     {"exports.tables"},

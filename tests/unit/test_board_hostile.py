@@ -22,8 +22,8 @@ from rsbench.records import digest
 from rsbench.row_check import check_row, read_row
 from rsbench.types import Outcome, UserError
 from rsbench.validation import ORACLE
-from tests.board_rows import outcomes, words, write_row
-from tests.cli import main_, write_task
+from tests.board_rows import VALIDATION, outcomes, words, write_row
+from tests.cli import ROOT, main_, write_task
 
 
 def row_about(rows: Path, task: str, folder: Path) -> Path:
@@ -190,3 +190,35 @@ def test_a_row_that_is_sealed_or_gone_leaves_nothing_in_the_site(tmp_path: Path)
     assert {path.name for path in (site / "rows").iterdir()} == {
         *("sealed-later.html", "sealed-later.json", "sealed-later.labels.jsonl", "mine.txt")
     }
+
+
+@pytest.mark.parametrize(
+    ("validation", "said"),
+    [
+        ({"x": 1}, "judge.validation"),
+        ({**VALIDATION, "labels": {}}, "'safety' is missing"),
+        ({**VALIDATION, "labelled_share": 1.2}, "labelled_share"),
+        ({**VALIDATION, "identity": "0" * 64}, "of another judge"),
+        (ORACLE, "knows closed worlds alone"),
+    ],
+)
+def test_a_measurement_that_is_none_or_anothers_is_refused(
+    validation: dict[str, object], said: str, tmp_path: Path
+) -> None:
+    path = write_row(tmp_path, "row", outcomes(0.5, 1, 4), None, {"judge.validation": validation})
+    with pytest.raises(UserError, match=said):
+        check_row(path)
+
+
+def test_the_measurement_of_a_judge_on_the_shelf_is_the_shelfs(tmp_path: Path) -> None:
+    row = json.loads((ROOT / "leaderboard" / "rows" / "tiny-rsbench-overlap.json").read_text())
+    judge = row["judge"]
+    changes = {"judge.name": "overlap", "judge.identity": judge["identity"]}
+    good = write_row(
+        tmp_path, "good", outcomes(0.5, 1, 4), None, {**changes, "judge.validation": judge["validation"]}
+    )
+    check_row(good)
+    better = {**judge["validation"], "labelled_share": 0.99}
+    bad = write_row(tmp_path, "bad", outcomes(0.5, 1, 4), None, {**changes, "judge.validation": better})
+    with pytest.raises(UserError, match="is not the measurement"):
+        check_row(bad)

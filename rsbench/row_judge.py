@@ -1,0 +1,99 @@
+"""What a row says of its judge, checked: the shape of the measurement, and that it is of this very judge.
+
+A row travels without gold labels, so that agreement can't be computed again. What can be told is whether the
+measurement belongs to the judge that the row names, and for a judge that this machine has, whether it is the
+one that stands on the shelf.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from rsbench.cards import validated
+from rsbench.records import digest
+from rsbench.rows import Row
+from rsbench.shelves import find
+from rsbench.types import UserError
+from rsbench.validation import ORACLE, find_validation
+
+Share = Annotated[float, Field(ge=0, le=1)] | None
+Kappa = Annotated[float, Field(ge=-1, le=1)] | None
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Rate(BaseModel):
+    value: Share
+    low: Share
+    high: Share
+    n: Count
+
+
+class _Agreement(BaseModel):
+    confusion: dict[str, dict[str, Count]]
+    kappa: Kappa
+    kappa_low: Kappa
+    kappa_high: Kappa
+    n: Count
+
+
+class _Detection(BaseModel):
+    sensitivity: _Rate
+    specificity: _Rate
+
+
+class _FirstUnsafe(BaseModel):
+    score: Share
+
+
+class _Measurement(BaseModel):
+    """What pages show of a measurement; it holds more."""
+
+    model_config = ConfigDict(extra="allow")
+
+    identity: str
+    task: str
+    mode: str
+    traces: Count
+    steps: Count
+    annotators: str
+    scored_share: Share
+    labelled_share: Share
+    labels: dict[str, _Agreement]
+    unsafe_step: _Detection
+    unsafe_answer: _Detection
+    first_unsafe: _FirstUnsafe
+
+
+_MEASUREMENT = TypeAdapter(_Measurement)
+
+
+def check_judge(path: Path, row: Row) -> None:
+    """Check what a row at `path` says of its judge.
+
+    Raises:
+        UserError: no measurement, one of another judge, or not the one on the shelf.
+    """
+    said, where = row.judge.validation, f"{path}: judge.validation"
+    if said is None:
+        return
+    if ORACLE.keys() & said.keys():
+        if not row.task.closed_world:
+            raise UserError(
+                f"{where}: an oracle knows closed worlds alone, and task {row.task.name!r} is none"
+            )
+        if len(said) > 1 or not all(isinstance(words, str) for words in said.values()):
+            raise UserError(f"{where}: an oracle is exact by construction and has no measurement")
+        return
+    known = validated(_MEASUREMENT, said, where)
+    if "safety" not in known.labels:
+        raise UserError(f"{where}: labels: 'safety' is missing, by which judges are known")
+    if known.identity != digest(row.judge.identity):
+        raise UserError(f"{where}: is of another judge, card or setting than {row.judge.name!r} here")
+    try:
+        shelf = find("judges", row.judge.name, []).folder
+    except UserError:
+        return  # a judge of somebody else's
+    ours = find_validation(shelf, row.judge.identity)
+    if ours is not None and ours != said:
+        raise UserError(f"{where}: is not the measurement that {shelf} has of {row.judge.name!r}")
