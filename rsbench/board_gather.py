@@ -20,6 +20,7 @@ from rsbench.board_rows import Entry, entry_of
 from rsbench.pages import Page, render_page
 from rsbench.records import digest
 from rsbench.row_check import read_row
+from rsbench.row_judge import measurement_on_shelf
 from rsbench.store import write_whole
 from rsbench.types import UserError
 
@@ -40,9 +41,11 @@ class _Shown:
     digests: dict[Items, str]
 
     def of(self, path: Path) -> str:
-        """The digest for one row's page."""
+        """The digest of all that this machine knows of a row: its items, and its judge."""
         row = peek(path)
-        return "" if row is None else self.digests.get(items_of(row), "")
+        if row is None:
+            return ""
+        return digest(self.digests.get(items_of(row), ""), measurement_on_shelf(row.judge))
 
 
 def gather(paths: Sequence[Path], out: Path, cache: Cache) -> tuple[list[Entry], int]:

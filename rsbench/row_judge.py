@@ -6,14 +6,14 @@ one that stands on the shelf.
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from rsbench.cards import validated
 from rsbench.records import digest
-from rsbench.rows import Row
-from rsbench.shelves import find
+from rsbench.rows import Judged, Row
+from rsbench.shelves import find, is_path
 from rsbench.types import UserError
 from rsbench.validation import ORACLE, find_validation
 
@@ -90,10 +90,16 @@ def check_judge(path: Path, row: Row) -> None:
         raise UserError(f"{where}: labels: 'safety' is missing, by which judges are known")
     if known.identity != digest(row.judge.identity):
         raise UserError(f"{where}: is of another judge, card or setting than {row.judge.name!r} here")
-    try:
-        shelf = find("judges", row.judge.name, []).folder
-    except UserError:
-        return  # a judge of somebody else's
-    ours = find_validation(shelf, row.judge.identity)
+    ours = measurement_on_shelf(row.judge)
     if ours is not None and ours != said:
-        raise UserError(f"{where}: is not the measurement that {shelf} has of {row.judge.name!r}")
+        raise UserError(f"{where}: is not the measurement that the shelf has of {row.judge.name!r}")
+
+
+def measurement_on_shelf(judge: Judged) -> dict[str, Any] | None:
+    """What this machine knows of that very judge; None if it has no such judge, or has not measured it."""
+    if is_path(judge.name):
+        return None  # a row's author does not choose which files are read
+    try:
+        return find_validation(find("judges", judge.name, []).folder, judge.identity)
+    except UserError:
+        return None  # a judge of somebody else's

@@ -14,7 +14,7 @@ from rsbench.board_cache import DAYS, Cache, row_key
 from rsbench.board_site import Built, build
 from rsbench.records import digest
 from rsbench.types import UserError
-from tests.board_rows import outcomes, words, write_row
+from tests.board_rows import VALIDATION, outcomes, words, write_row
 from tests.cli import ROOT, environment, ok
 
 
@@ -61,6 +61,21 @@ def test_a_forged_row_is_refused_although_it_was_fine_before(rows: Path, forged:
     for _ in range(2):  # a failure is not remembered, either
         with pytest.raises(UserError, match="not what its labels give"):
             built(rows)
+
+
+def test_a_judge_measured_anew_on_this_machine_is_another_key(
+    rows: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built(rows)
+    shelf = rows.with_name("shelf") / "judges" / "a-judge"
+    shelf.mkdir(parents=True)
+    (shelf / "judge.yaml").write_text("schema: 1\n")
+    (shelf / "validation.json").write_text(
+        json.dumps({"measurements": [{**VALIDATION, "labelled_share": 0.5}]})
+    )
+    monkeypatch.setenv("RSBENCH_PATH", str(rows.with_name("shelf")))
+    with pytest.raises(UserError, match="not the measurement that the shelf has"):
+        built(rows)
 
 
 @pytest.mark.parametrize("name", ["one.json", "one.labels.jsonl", "one.transcripts.jsonl"])

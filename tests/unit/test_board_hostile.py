@@ -222,3 +222,9 @@ def test_the_measurement_of_a_judge_on_the_shelf_is_the_shelfs(tmp_path: Path) -
     bad = write_row(tmp_path, "bad", outcomes(0.5, 1, 4), None, {**changes, "judge.validation": better})
     with pytest.raises(UserError, match="is not the measurement"):
         check_row(bad)
+
+
+def test_a_row_can_not_have_a_judges_folder_read_by_its_path(tmp_path: Path) -> None:
+    (tmp_path / "judge.yaml").write_text("schema: 1\n")
+    (tmp_path / "validation.json").write_text("not JSON")
+    check_row(write_row(tmp_path, "row", outcomes(0.5, 1, 4), None, {"judge.name": str(tmp_path)}))
