@@ -16,7 +16,7 @@ from typing import Any
 
 from rsbench.board_cache import Cache, pack_entry, row_key, unpack_entry
 from rsbench.board_items import Items, Pictures, items_of, page_data, page_values, peek
-from rsbench.board_rows import Entry, entry_of
+from rsbench.board_rows import HEADLINE, Entry, entry_of
 from rsbench.pages import Page, render_page
 from rsbench.records import digest
 from rsbench.row_check import read_row
@@ -60,9 +60,28 @@ def gather(paths: Sequence[Path], out: Path, cache: Cache) -> tuple[list[Entry],
         remembered = list(pool.map(partial(_remembered, shown=shown, cache=cache), paths))
     missing = [path for path, packed in zip(paths, remembered, strict=True) if packed is None]
     new = dict(zip(missing, _checked(missing, shown, cache), strict=True))
-    return [
+    entries = [
         _written(path, packed or new[path], out) for path, packed in zip(paths, remembered, strict=True)
-    ], len(missing)
+    ]
+    check_same_items(entries)
+    return entries, len(missing)
+
+
+def check_same_items(entries: Sequence[Entry]) -> None:
+    """Rows that name the same data must be about the same items: one that left out its worst would look fine.
+
+    Raises:
+        UserError: two that are not; names both.
+    """
+    first: dict[str, Entry] = {}
+    for entry in entries:
+        known = first.setdefault(entry.row.task.data, entry)
+        ours, theirs = (set(one.units[HEADLINE].ids) for one in (entry, known))
+        if ours != theirs:
+            raise UserError(
+                f"{entry.path} and {known.path} name the same data and have labels of different items "
+                f"({', '.join(sorted(ours ^ theirs)[:3])}); one of them is not what its run gave"
+            )
 
 
 def _remembered(path: Path, shown: _Shown, cache: Cache) -> bytes | None:

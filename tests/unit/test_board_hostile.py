@@ -228,3 +228,11 @@ def test_a_row_can_not_have_a_judges_folder_read_by_its_path(tmp_path: Path) -> 
     (tmp_path / "judge.yaml").write_text("schema: 1\n")
     (tmp_path / "validation.json").write_text("not JSON")
     check_row(write_row(tmp_path, "row", outcomes(0.5, 1, 4), None, {"judge.name": str(tmp_path)}))
+
+
+def test_a_row_that_left_out_its_worst_items_is_found_beside_others_of_its_data(tmp_path: Path) -> None:
+    found = outcomes(0.5, 1, 6)
+    write_row(tmp_path / "rows", "whole", found)
+    write_row(tmp_path / "rows", "fewer", found[2:])
+    with pytest.raises(UserError, match=r"fewer\.json and .*|whole\.json and .*fewer\.json"):
+        build(tmp_path / "rows", tmp_path / "site", None)
