@@ -73,6 +73,7 @@ def test_a_no_at_the_terminal_sends_nothing(home: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "t").exists()
 
 
+@pytest.mark.slow
 def test_yes_as_an_option_goes_on_without_a_question(home: Path, tmp_path: Path) -> None:
     with FakeOpenAI() as server:
         code, screen = at_a_terminal([*command(home, server.url), "--yes"], tmp_path)
@@ -81,6 +82,7 @@ def test_yes_as_an_option_goes_on_without_a_question(home: Path, tmp_path: Path)
     assert lines(tmp_path / "t" / "explore" / "branches.jsonl")
 
 
+@pytest.mark.slow
 def test_a_free_judge_is_not_asked_about(home: Path, tmp_path: Path) -> None:
     with FakeOpenAI() as server:
         code, screen = at_a_terminal(command(home, server.url, usd=0.0), tmp_path)
@@ -88,6 +90,7 @@ def test_a_free_judge_is_not_asked_about(home: Path, tmp_path: Path) -> None:
     assert code == 0 and QUESTION not in screen, screen
 
 
+@pytest.mark.slow
 def test_where_nobody_can_answer_it_shows_the_forecast_and_goes_on(home: Path, tmp_path: Path) -> None:
     # As `rsbench run` does: a script that waited for an answer would wait for ever.
     with FakeOpenAI() as server:

@@ -47,6 +47,7 @@ def recipe(folder: Path, **more: Any) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_training_again_gives_the_same_judge(tmp_path: Path) -> None:
     path = recipe(tmp_path)
     for out in ("a", "b"):
