@@ -42,6 +42,7 @@ def write(plan: Plan, facts: Facts, rows: Path, root: Path) -> None:
     made: dict[str, Callable[[], Lines]] = {
         "levels": lambda: levels(plan, results),
         "differences": lambda: differences(plan, results),
+        "common": lambda: common(plan, results),
         "ablations": lambda: ablations(plan, results),
         "costs": lambda: costs(plan, facts),
         "exploration": lambda: exploration(plan, facts, results),
@@ -126,6 +127,26 @@ def differences(plan: Plan, results: Results) -> Lines:
         least = "–" if one.detectable is None else f"{100 * one.detectable:.1f}"
         items = len(common(results, OURS, name, HEADLINE, plan.main.seeds))
         yield line(what, called(name), points(one), p_value(one.p), adjusted, least, items)
+
+
+def common(plan: Plan, results: Results) -> Lines:
+    """How much of the result hangs on the method at all: items that every training gets right, or none does."""
+    rows = [
+        one.values[HEADLINE]
+        for name in plan.main.recipes
+        if name != CONTROL
+        for one in results.methods[name].values()
+    ]
+    known = [[row.get(item) for row in rows] for item in results.items]
+    right, wrong = (sum(all(value == sought for value in one) for one in known) for sought in (1.0, 0.0))
+    kinds = Counter(
+        item.kind for item in results.items.values() if all(row.get(item.id) == 0.0 for row in rows)
+    )
+    yield (
+        f"Of {len(known)} items, {right} are right after every one of the {len(rows)} trainings (the control left "
+        f"out), {wrong} after none ({kinds['risky']} risky, {kinds['benign']} benign); "
+        f"{len(known) - right - wrong} hang on method or seed."
+    )
 
 
 def ablations(plan: Plan, results: Results) -> Lines:
