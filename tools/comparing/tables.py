@@ -42,7 +42,7 @@ def write(plan: Plan, facts: Facts, rows: Path, root: Path) -> None:
     made: dict[str, Callable[[], Lines]] = {
         "levels": lambda: levels(plan, results),
         "differences": lambda: differences(plan, results),
-        "common": lambda: common(plan, results),
+        "decided": lambda: decided(plan, results),
         "ablations": lambda: ablations(plan, results),
         "costs": lambda: costs(plan, facts),
         "exploration": lambda: exploration(plan, facts, results),
@@ -129,8 +129,8 @@ def differences(plan: Plan, results: Results) -> Lines:
         yield line(what, called(name), points(one), p_value(one.p), adjusted, least, items)
 
 
-def common(plan: Plan, results: Results) -> Lines:
-    """How much of the result hangs on the method at all: items that every training gets right, or none does."""
+def decided(plan: Plan, results: Results) -> Lines:
+    """How much hangs on the method at all: items that every training gets right, or none does."""
     rows = [
         one.values[HEADLINE]
         for name in plan.main.recipes
@@ -143,8 +143,8 @@ def common(plan: Plan, results: Results) -> Lines:
         item.kind for item in results.items.values() if all(row.get(item.id) == 0.0 for row in rows)
     )
     yield (
-        f"Of {len(known)} items, {right} are right after every one of the {len(rows)} trainings (the control left "
-        f"out), {wrong} after none ({kinds['risky']} risky, {kinds['benign']} benign); "
+        f"Of {len(known)} items, {right} are right after every one of the {len(rows)} trainings (the control "
+        f"left out), {wrong} after none ({kinds['risky']} risky, {kinds['benign']} benign); "
         f"{len(known) - right - wrong} hang on method or seed."
     )
 
