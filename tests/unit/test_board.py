@@ -27,7 +27,7 @@ from rsbench.row_check import read_row
 from rsbench.rows import Row
 from rsbench.stats import sign_flip_p
 from rsbench.types import AnswerLabel, Outcome, StepLabel, UserError
-from tests.board_rows import outcomes, words, write_row
+from tests.board_rows import VALIDATION, outcomes, words, write_row
 from tests.cli import finish, main_, ok, start
 
 
@@ -127,6 +127,9 @@ def test_sections(tmp_path: Path, changes: dict[str, object], expected: str) -> 
     assert section(entry(tmp_path, "x", answers("10"), **changes).row) == expected
 
 
+OTHER = {"card": "y", "hints": "yes"}
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -134,7 +137,7 @@ def test_sections(tmp_path: Path, changes: dict[str, object], expected: str) -> 
         {"task__sha256": "1" * 64},
         {"task__prompt_sha256": "1" * 64},
         {"task__segmenter": "auto/2"},
-        {"judge__identity": {"card": "y", "hints": "yes"}},
+        {"judge__identity": OTHER, "judge__validation": {**VALIDATION, "identity": digest(OTHER)}},
         {"model__chain_visibility": "summary"},
     ],
 )
