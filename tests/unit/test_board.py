@@ -23,6 +23,7 @@ from rsbench.board_ties import _aligned, _bounds, _drawn, _squares_by_row, _sums
 from rsbench.board_trained import trained
 from rsbench.compare import compare_outcomes
 from rsbench.published import published
+from rsbench.records import digest
 from rsbench.row_check import read_row
 from rsbench.rows import Row
 from rsbench.stats import sign_flip_p
