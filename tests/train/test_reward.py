@@ -32,6 +32,7 @@ def slice_of_the_recipe(folder: Path, **more: Any) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_training_again_gives_the_same_judge_and_another_penalty_another(tmp_path: Path) -> None:
     path = slice_of_the_recipe(tmp_path)
     dry = ok("train", path, "--dry-run", "--out", "a", cwd=tmp_path)
