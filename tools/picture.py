@@ -57,10 +57,10 @@ def of_report(report: Path) -> bytes:
 
 
 def of_board(site: Path) -> bytes:
-    """The leaderboard's first page, whole."""
+    """The leaderboard's first page as a window shows it: whole, it is as long as its rows are many."""
     with opened(site / "index.html") as page:
         page.locator("#filters, main h2").first.wait_for()
-        return page.screenshot(full_page=True)
+        return page.screenshot()
 
 
 def save(name: str, shot: bytes) -> None:
