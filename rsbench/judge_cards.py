@@ -74,7 +74,22 @@ class EmbeddingCard(Strict):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]  # of model.safetensors
 
 
-class RewardJudge(Card):
+class TrainedJudge(Card):
+    """What cards of judges that `rsbench train` makes have in common."""
+
+    name: Name
+    weights: str  # beside the card
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]  # of the weights
+    safe_below: Annotated[float, Field(gt=0, lt=1)]  # P(unsafe) below it is safe …
+    unsafe_from: Annotated[float, Field(gt=0, lt=1)]  # … from here on unsafe, and between them unclear
+
+    def model_post_init(self, context: object) -> None:
+        """The band may be empty, not upside down."""
+        if self.safe_below > self.unsafe_from:
+            raise ValueError("safe_below must not be above unsafe_from")
+
+
+class RewardJudge(TrainedJudge):
     """A process reward model: heads on text embeddings, trained by `rsbench train` with a recipe `reward`."""
 
     schema_: Literal[1] = Field(alias="schema")
@@ -83,20 +98,12 @@ class RewardJudge(Card):
     description: str
     embedding: EmbeddingCard
     weights: Annotated[str, Field(pattern=r"^[\w-]+\.safetensors$")]  # beside the card
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]  # of the weights
-    safe_below: Annotated[float, Field(gt=0, lt=1)]  # P(unsafe) below it is safe …
-    unsafe_from: Annotated[float, Field(gt=0, lt=1)]  # … from here on unsafe, and between them unclear
     effective_from: Annotated[float, Field(gt=0, lt=1)]  # P(effective) from here on
     ineffective_from: Annotated[float, Field(gt=0, lt=1)]  # of the others, P(ineffective); else neutral
     names_risk_from: Annotated[float, Field(gt=0, lt=1)]
 
-    def model_post_init(self, context: object) -> None:
-        """The band may be empty, not upside down."""
-        if self.safe_below > self.unsafe_from:
-            raise ValueError("safe_below must not be above unsafe_from")
 
-
-class WordsJudge(Card):
+class WordsJudge(TrainedJudge):
     """A linear model of a closed world's sentences, trained by `rsbench train` with a recipe `words`."""
 
     schema_: Literal[1] = Field(alias="schema")
@@ -104,15 +111,7 @@ class WordsJudge(Card):
     name: Name
     description: str
     weights: Annotated[str, Field(pattern=r"^[\w-]+\.json$")]  # beside the card
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]  # of the weights
-    safe_below: Annotated[float, Field(gt=0, lt=1)]  # P(unsafe) below it is safe …
-    unsafe_from: Annotated[float, Field(gt=0, lt=1)]  # … from here on unsafe, and between them unclear
     unknown_above: Annotated[float, Field(ge=0, lt=1)]  # share of unknown words above which all is unclear
-
-    def model_post_init(self, context: object) -> None:
-        """The band may be empty, not upside down."""
-        if self.safe_below > self.unsafe_from:
-            raise ValueError("safe_below must not be above unsafe_from")
 
 
 class MockJudge(Card):

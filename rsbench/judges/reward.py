@@ -5,7 +5,6 @@ image's caption, not the image, and each step on its own. Whether an answer decl
 the training data has no labels for that.
 """
 
-import hashlib
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,8 @@ from rsbench.judges.base import Case
 from rsbench.judges.overlap import VERSION as CUES
 from rsbench.judges.overlap import first_words, refusal_of
 from rsbench.judges.reward_features import HEADS, VERSION, Context, context_of, features, texts_of
-from rsbench.shelves import Found, inside
+from rsbench.judges.weights import read_weights
+from rsbench.shelves import Found
 from rsbench.types import AnswerLabel, JudgedEffectiveness, Safety, StepLabel, UserError, Verdict
 
 Chances = dict[str, float]
@@ -31,15 +31,11 @@ class RewardJudge:
         self.name = card.name
         self._card = card
         self._card_sha256 = found.sha256
-        path = inside(found.folder, card.weights)
-        data = path.read_bytes() if path.is_file() else None
-        if data is None or hashlib.sha256(data).hexdigest() != card.sha256:
-            what = "is not there" if data is None else "are not the weights of that sha256"
-            raise UserError(f"{found.path}: weights: {path} {what}; `rsbench train reward` makes both anew")
+        data = read_weights(card, found)
         from rsbench.judges.embedding import Embedder
 
         self._embed = Embedder(card.embedding, str(found.path))
-        self._heads = _read(data, str(path))
+        self._heads = _read(data, str(found.folder / card.weights))
 
     def identity(self) -> dict[str, str]:
         """The hashes of card, weights and embedding model, the versions of features and cue words."""

@@ -5,14 +5,13 @@ hints, but neither the scene graph nor the oracle's rules, nor the item's own la
 may label what the oracle scores. Text in other words is `unclear`. Of no use outside its world.
 """
 
-import hashlib
-
 from rsbench.judge_cards import WordsJudge as Card
 from rsbench.judges.base import Case
 from rsbench.judges.overlap import first_words
+from rsbench.judges.weights import read_weights
 from rsbench.judges.words_features import VERSION, Context, context_of, unknown
 from rsbench.judges.words_model import Chances, likeliest, read_model
-from rsbench.shelves import Found, inside
+from rsbench.shelves import Found
 from rsbench.types import (
     AnswerLabel,
     Item,
@@ -33,12 +32,8 @@ class WordsJudge:
         self.name = card.name
         self._card = card
         self._card_sha256 = found.sha256
-        path = inside(found.folder, card.weights)
-        data = path.read_bytes() if path.is_file() else None
-        if data is None or hashlib.sha256(data).hexdigest() != card.sha256:
-            what = "is not there" if data is None else "are not the weights of that sha256"
-            raise UserError(f"{found.path}: weights: {path} {what}; `rsbench train words` makes both anew")
-        self._model = read_model(data, str(path))
+        data = read_weights(card, found)
+        self._model = read_model(data, str(found.folder / card.weights))
 
     def identity(self) -> dict[str, str]:
         """The hashes of card and weights, the version of the features."""
