@@ -34,7 +34,7 @@ HASHING = 4  # files read side by side
 
 
 @dataclass(frozen=True)
-class _Shown:
+class Shown:
     """What pages show of items, and the digest of it by task."""
 
     items: dict[Items, dict[str, dict[str, Any]]]
@@ -55,7 +55,7 @@ def gather(paths: Sequence[Path], out: Path, cache: Cache) -> tuple[list[Entry],
         UserError: a row fails its check, or `out` can't be written.
     """
     items = Pictures(out / "images").shown(paths)
-    shown = _Shown(items, {known: digest(own) for known, own in items.items()})
+    shown = Shown(items, {known: digest(own) for known, own in items.items()})
     with ThreadPoolExecutor(HASHING) as pool:
         remembered = list(pool.map(partial(_remembered, shown=shown, cache=cache), paths))
     missing = [path for path, packed in zip(paths, remembered, strict=True) if packed is None]
@@ -84,11 +84,11 @@ def check_same_items(entries: Sequence[Entry]) -> None:
             )
 
 
-def _remembered(path: Path, shown: _Shown, cache: Cache) -> bytes | None:
+def _remembered(path: Path, shown: Shown, cache: Cache) -> bytes | None:
     return None if cache.folder is None else cache.read(row_key(path, shown.of(path)))
 
 
-def _checked(paths: Sequence[Path], shown: _Shown, cache: Cache) -> list[bytes]:
+def _checked(paths: Sequence[Path], shown: Shown, cache: Cache) -> list[bytes]:
     """Rows checked now; side by side where there are many, for each is a second's work."""
     work = partial(_check, shown=shown, cache=cache)
     if len(paths) < MANY:
@@ -97,7 +97,7 @@ def _checked(paths: Sequence[Path], shown: _Shown, cache: Cache) -> list[bytes]:
         return list(pool.map(work, paths, chunksize=4))
 
 
-def _check(path: Path, shown: _Shown, cache: Cache) -> bytes:
+def _check(path: Path, shown: Shown, cache: Cache) -> bytes:
     """Check a row, and keep what the board needs of it; not if its files changed meanwhile."""
     key = row_key(path, shown.of(path))
     row, outcomes = read_row(path)
