@@ -1,6 +1,6 @@
 """Usable pairs a token: adaptive against uniform exploration; and cached branches against encoding anew.
 
-    python benchmarks/exploration.py [--items 12] [--seeds 3] [--split train]
+    python benchmarks/exploration.py [--items 48] [--seeds 3] [--split train]
         [--cached | --skip-speed] [--keep FOLDER] [--out exploration.json]
 
 The embedded model on training items of `rsbench-closed`, judged by the oracle, label `step`. A branch's noise
@@ -15,6 +15,7 @@ import random
 import tempfile
 import time
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 from measure import report
@@ -27,16 +28,18 @@ from rsbench.plan import Plan, make_plan
 from rsbench.settings import Settings
 from srpo_train.brancher import Ask
 from srpo_train.branches import Branch, group, pairs, read_branches
-from srpo_train.exploration import Exploration, SamplerName, look
+from srpo_train.experience import Experience, Seen, blocks
+from srpo_train.exploration import Exploration, look
 from srpo_train.explore import explore
 from srpo_train.hf_branches import HFBrancher
 
 CAPS = (1, 2, 4)  # pairs a prefix that training would use
-SAMPLERS: dict[str, tuple[SamplerName, int]] = {
-    "uniform, K = 2": ("uniform", 2),
-    "uniform, K = 4": ("uniform", 4),
-    "uniform, K = 10": ("uniform", 10),
-    "adaptive": ("adaptive", 10),
+SAMPLERS = {
+    "uniform, K = 2": Exploration("uniform", k=2),
+    "uniform, K = 4": Exploration("uniform", k=4),
+    "uniform, K = 10": Exploration("uniform", k=10),
+    "adaptive, each item alone": Exploration("adaptive", k=10, across_items=False),
+    "adaptive": Exploration("adaptive", k=10),
 }
 MAX_TOKENS = 160
 Cost = dict[tuple[int, str], tuple[int, int, int]]  # (seed, item) → pairs, tokens, verdicts
@@ -63,8 +66,8 @@ def pool(loaded: Loaded, plan: Plan, seed: int, out: Path) -> Path:
     return out / "branches.jsonl"
 
 
-def cost(kept: list[Branch], seed: int, cap: int) -> Cost:
-    """Pairs, tokens and verdicts of each item."""
+def cost(kept: list[Branch], items: list[str], seed: int, cap: int) -> Cost:
+    """Pairs, tokens and verdicts of each item; an item may be left out."""
     by_item: dict[str, list[Branch]] = defaultdict(list)
     for branch in kept:
         by_item[branch.item].append(branch)
@@ -74,14 +77,14 @@ def cost(kept: list[Branch], seed: int, cap: int) -> Cost:
             sum(b.n_generated for b in own),
             len({(b.prefix_ids, b.branch_ids) for b in own if b.verdict is not None}),
         )
-        for item, own in by_item.items()
+        for item, own in ((item, by_item[item]) for item in items)
     }
 
 
 def rate(costs: Cost, items: list[str], seeds: range, per: int) -> float:
     """Pairs per token (per = 1) or verdict (per = 2) over these items."""
     rows = [costs[seed, item] for item in items for seed in seeds]
-    return sum(row[0] for row in rows) / sum(row[per] for row in rows)
+    return sum(row[0] for row in rows) / max(sum(row[per] for row in rows), 1)
 
 
 def interval(ours: Cost, theirs: Cost, items: list[str], seeds: range) -> str:
@@ -103,13 +106,13 @@ def interval(ours: Cost, theirs: Cost, items: list[str], seeds: range) -> str:
 def compare(loaded: Loaded, plan: Plan, seeds: range, folder: Path) -> dict[str, dict[str, object]]:
     """Every sampler on the same items and seeds, a table row for each at each cap."""
     kept: dict[tuple[str, int], Cost] = defaultdict(dict)
+    items = [sample.item.id for sample in plan]
     for seed in seeds:
         stored = list(read_branches(pool(loaded, plan, seed, folder / f"pool-{seed}")))
         for cap in CAPS:
-            for name, (sampler, k) in SAMPLERS.items():
-                settings = Exploration(sampler, k=k, seed=seed, pairs_per_prefix=cap)
-                kept[name, cap] |= cost(used(stored, settings), seed, cap)
-    items = sorted({item for _, item in kept["adaptive", 1]})
+            for name, asked in SAMPLERS.items():
+                settings = replace(asked, seed=seed, pairs_per_prefix=cap)
+                kept[name, cap] |= cost(used(stored, settings, items), items, seed, cap)
     rows: dict[str, dict[str, object]] = {}
     for cap in CAPS:
         for name in SAMPLERS:
@@ -124,19 +127,33 @@ def compare(loaded: Loaded, plan: Plan, seeds: range, folder: Path) -> dict[str,
     return rows
 
 
-def used(branches: list[Branch], settings: Exploration) -> list[Branch]:
-    """The branches that a sampler asks for, out of records that hold more."""
-    stored: dict[str, dict[int, dict[int, Branch]]] = defaultdict(lambda: defaultdict(dict))
-    for branch in branches:
-        stored[branch.item][branch.prefix_steps][branch.draw] = branch
-    sampler, kept = settings.make_sampler(), []
-    for prefixes in stored.values():
-        drawn: list[list[Branch]] = [[] for _ in prefixes]
-        while any(more := sampler.next([look(there, settings) for there in drawn])):
-            for n, count in enumerate(more):
-                drawn[n] += [prefixes[n][len(drawn[n]) + extra] for extra in range(count)]
-        kept += [branch for there in drawn for branch in there]
+def used(branches: list[Branch], settings: Exploration, order: list[str]) -> list[Branch]:
+    """The branches that a sampler asks for, out of records that hold more; items come in this order."""
+    stored: dict[str, dict[int, list[Branch]]] = defaultdict(lambda: defaultdict(list))
+    for branch in sorted(branches, key=lambda branch: (branch.prefix_steps, branch.draw)):
+        stored[branch.item][branch.prefix_steps].append(branch)
+    items = [list(stored[item].values()) for item in order]
+    known, kept = Experience(), []
+    for block in blocks(items) if settings.learns else [items]:
+        played = [play(item, settings, known) for item in block]
+        known = known.after(one for _, seen in played for one in seen)
+        kept += [branch for own, _ in played for branch in own]
     return kept
+
+
+def play(
+    stored: list[list[Branch]], settings: Exploration, known: Experience
+) -> tuple[list[Branch], list[Seen]]:
+    """One item: what a sampler asks for of the branches at its prefixes, and what is known then."""
+    sampler = settings.make_sampler()
+    counts = [0] * len(stored)
+
+    def seen() -> list[Seen]:
+        return [look(there[:n], settings, there[0].role) for there, n in zip(stored, counts, strict=True)]
+
+    while any(more := sampler.next(seen(), known)):
+        counts = [n + extra for n, extra in zip(counts, more, strict=True)]
+    return [branch for there, n in zip(stored, counts, strict=True) for branch in there[:n]], seen()
 
 
 def speed(loaded: Loaded, plan: Plan, k: int = 4) -> dict[str, dict[str, object]]:
@@ -187,7 +204,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--items", type=int, default=12)
+    parser.add_argument("--items", type=int, default=48)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--split", default="train")
     parser.add_argument("--keep", type=Path, help="keep the explorations here, and go on with those there")

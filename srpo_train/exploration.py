@@ -13,8 +13,9 @@ from rsbench.store import RunFolder
 from rsbench.types import UserError
 from srpo_train.brancher import Brancher
 from srpo_train.branches import Branch, group, pairs
+from srpo_train.experience import Seen
 from srpo_train.labels import BranchLabel
-from srpo_train.samplers import Adaptive, Sampler, Seen, Uniform
+from srpo_train.samplers import Adaptive, Sampler, Uniform
 
 MANIFEST = "explore.json"
 SamplerName = Literal["uniform", "adaptive"]
@@ -35,6 +36,7 @@ class Exploration:
     hints: bool = True
     first: int = 3
     min_chance: float = 0.1
+    across_items: bool = True  # `adaptive`: later items leave out what did not pay at earlier ones
     prefixes: Literal["all", "start"] = "all"  # start: whole replies alone
     turns: int = 0  # unsafe branches an item to search for the step at which they turn
     workers: int = 4  # items at a time
@@ -61,6 +63,11 @@ class Exploration:
         if self.sampler == "uniform":
             return Uniform(self.k)
         return Adaptive(self.k, self.pairs_per_prefix, self.first, self.min_chance)
+
+    @property
+    def learns(self) -> bool:
+        """Whether what one item shows decides where others are drawn from."""
+        return self.across_items and self.sampler == "adaptive"
 
     @property
     def params(self) -> GenParams:
@@ -98,10 +105,10 @@ def check_same(folder: RunFolder, settings: Exploration, brancher: Brancher, jud
         )
 
 
-def look(branches: Sequence[Branch], settings: Exploration) -> Seen:
-    """What a sampler may know of a prefix."""
+def look(branches: Sequence[Branch], settings: Exploration, role: str | None) -> Seen:
+    """What a sampler may know of a prefix; `role`: of the step that its branches take the place of."""
     if not branches:
-        return Seen()
+        return Seen(role=role or "answer")
     (one,) = group(branches, "one prefix")
     nats = [branch.nats for branch in branches if branch.nats is not None]
     return Seen(
@@ -109,6 +116,7 @@ def look(branches: Sequence[Branch], settings: Exploration) -> Seen:
         favourable=sum(branch.label.favourable is True for branch in branches),
         unfavourable=sum(branch.label.favourable is False for branch in branches),
         pairs=len(pairs([one], settings.pairs_per_prefix, settings.seed)),
-        tokens=sum(branch.n_generated for branch in branches) / len(branches),
+        generated=sum(branch.n_generated for branch in branches),
         nats=sum(nats) / len(nats) if nats else None,
+        role=role or "answer",
     )

@@ -22,6 +22,7 @@ from rsbench.store import RunFolder
 from rsbench.types import Reply, Steps, UserError, Verdict
 from srpo_train.brancher import Ask, Brancher, Sampled
 from srpo_train.branches import FINAL_BRANCH, Branch, BranchFile, Label, branch_key, group
+from srpo_train.experience import Experience, Seen, blocks
 from srpo_train.exploration import Exploration, check_same, look
 from srpo_train.labels import label
 from srpo_train.paths import StepCut
@@ -73,8 +74,11 @@ async def explore(
         kept: list[Branch] = []
         check_same(folder, settings, brancher, judge)
         explorer = _Explorer(settings, brancher, judge, file, on_change, budget)
-        todo = iter(samples)
-        await _together([explorer.work(todo, kept) for _ in range(settings.workers)])
+        for block in blocks(samples) if settings.learns else [samples]:
+            todo, done = iter(block), list[OnItsWay]()
+            await _together([explorer.work(todo, done) for _ in range(settings.workers)])
+            kept += [branch for item in done for branch in item.branches()]
+            explorer.learn(done)
         summary = count(group(kept, str(file.path)), kept, settings.pairs_per_prefix, settings.seed)
         folder.write(SUMMARY, dataclasses.asdict(summary))
     return summary
@@ -99,23 +103,33 @@ class _Explorer:
         self._file = file
         self._on_change = on_change
         self._left = math.inf if budget is None else budget
+        self._known = Experience()
         self._progress = Progress()
         self._labelling = {
             "branch_label": settings.branch_label,
             "judge": judge_identity(judge, settings.hints),
         }
 
-    async def work(self, samples: Iterator[Sample], kept: list[Branch]) -> None:
-        """Take items until there are none; the branches of this exploration go into `kept`."""
+    async def work(self, samples: Iterator[Sample], done: list[OnItsWay]) -> None:
+        """Take items until there are none, and put them into `done` when they are explored."""
         while self._left > 0 and (sample := next(samples, None)) is not None:
             trunk = await self._brancher.open(sample)
             item = OnItsWay(sample, trunk, self._settings.prefixes)
-            while any(asked := self._sampler.next([look(at.branches, self._settings) for at in item.places])):
+            while any(asked := self._sampler.next(self._look(item), self._known)):
                 await self._round(item, list(zip(item.places, asked, strict=True)))
-            places = [*item.places, *(await self._find_turns(item) if self._settings.turns else ())]
-            kept += [branch for at in places for branch in at.branches]
+            if self._settings.turns:
+                item.probed = await self._find_turns(item)
+            done.append(item)
             self._progress.items += 1
             self._on_change(self._progress)
+
+    def learn(self, done: Sequence[OnItsWay]) -> None:
+        """Let later items know what these showed."""
+        if self._settings.learns:
+            self._known = self._known.after(one for item in done for one in self._look(item))
+
+    def _look(self, item: OnItsWay) -> list[Seen]:
+        return [look(at.branches, self._settings, at.role) for at in item.places]
 
     async def _find_turns(self, item: OnItsWay) -> list[Place]:
         """Search unsafe branches for the step at which they turn; the places probed on the way."""

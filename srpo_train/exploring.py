@@ -43,10 +43,9 @@ def explore_card(job: Job) -> ExploreCard:
 
 def settings_of(card: ExploreCard, prefixes: Literal["all", "start"] = "all") -> Exploration:
     """As the explorer takes them."""
-    shared = ("sampler", "k", "pairs_per_prefix", "branch_label", "temperature", "top_p", "max_tokens")
-    values = {
-        name: getattr(card, name) for name in (*shared, "first", "min_chance", "turns", "seed", "workers")
-    }
+    drawn = ("sampler", "k", "pairs_per_prefix", "first", "min_chance", "across_items", "turns")
+    made = ("branch_label", "temperature", "top_p", "max_tokens", "seed", "workers")
+    values = {name: getattr(card, name) for name in (*drawn, *made)}
     return Exploration(**values, prefixes=prefixes, hints=not card.hint_blind)
 
 

@@ -48,3 +48,8 @@ class OnItsWay:
             for steps, (cut, start, role) in enumerate(ends)
             if steps == 0 or prefixes == "all"
         ]
+        self.probed: list[Place] = []  # in the search for turning steps
+
+    def branches(self) -> list[Branch]:
+        """All that were drawn."""
+        return [branch for at in (*self.places, *self.probed) for branch in at.branches]

@@ -48,6 +48,9 @@ class ExploreCard(Strict):
     judge_model: str | None = field(None, "Model behind that judge, provider/model or a card.")
     first: Count = field(3, "adaptive: branches at every second prefix before anything is decided.")
     min_chance: Fraction = field(0.1, "adaptive: below this chance of the missing side a prefix is left.")
+    across_items: bool = field(
+        True, "adaptive: later items leave out steps that did not pay at earlier ones (docs/exploration.md)."
+    )
     turns: Annotated[int, Field(ge=0)] = field(
         0, "Unsafe branches an item in which the step where they turn is searched, for prefixes of their own."
     )

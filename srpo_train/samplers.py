@@ -9,17 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from srpo_train.experience import Experience, Seen
 
-@dataclass(frozen=True)
-class Seen:
-    """What is known of one prefix. `draws` counts all branches, those without a label too."""
-
-    draws: int = 0
-    favourable: int = 0
-    unfavourable: int = 0
-    pairs: int = 0  # usable, distinct
-    tokens: float | None = None  # generated so far, a branch
-    nats: float | None = None  # mean entropy of the branches' first tokens; None: not known
+NOTHING = Experience()
 
 
 class Sampler(Protocol):
@@ -30,8 +22,13 @@ class Sampler(Protocol):
         """As records and recipes call it."""
         ...
 
-    def next(self, seen: Sequence[Seen]) -> list[int]:
-        """Further draws at each prefix, in order; none at all ends the item."""
+    def next(self, seen: Sequence[Seen], known: Experience = NOTHING) -> list[int]:
+        """Further draws at each prefix, in order; none at all ends the item.
+
+        Args:
+            seen: What was drawn at each prefix of this item.
+            known: What earlier items taught.
+        """
         ...
 
 
@@ -42,7 +39,7 @@ class Uniform:
     k: int
     name: str = "uniform"
 
-    def next(self, seen: Sequence[Seen]) -> list[int]:
+    def next(self, seen: Sequence[Seen], known: Experience = NOTHING) -> list[int]:
         """What each prefix lacks of K."""
         return [max(0, self.k - one.draws) for one in seen]
 
@@ -56,7 +53,8 @@ class Adaptive:
     branches' first tokens ÷ tokens a branch.
 
     A prefix's prior is a Beta of weight `prior` around the share seen at the prefixes near it: the share
-    changes along a path, mostly slowly, so where all neighbours went one way, little proof is needed.
+    changes along a path, mostly slowly, so where all neighbours went one way, little proof is needed. Roles
+    that earlier items showed not to pay are left out, unless the item has no other.
     """
 
     k: int  # most draws at a prefix
@@ -66,17 +64,25 @@ class Adaptive:
     prior: float = 2.0
     name: str = "adaptive"
 
-    def next(self, seen: Sequence[Seen]) -> list[int]:
+    def next(self, seen: Sequence[Seen], known: Experience = NOTHING) -> list[int]:
         """First draws; then about one draw a prefix still open, two at most, to where they are worth most."""
+        kept = [n for n, one in enumerate(seen) if not known.is_barren(one.role, self.pairs)]
+        kept = kept or list(range(len(seen)))
+        given = [0] * len(seen)
+        for n, count in zip(kept, self._next([seen[n] for n in kept], known), strict=True):
+            given[n] = count
+        return given
+
+    def _next(self, seen: Sequence[Seen], known: Experience) -> list[int]:
         few = min(self.first, self.k)
         start = set(range(1, len(seen), 2)) or {0}
         fresh = [max(0, few - one.draws) if n in start else 0 for n, one in enumerate(seen)]
         if any(fresh):
             return fresh
-        shares = [share_near(seen, n) for n in range(len(seen))]
+        shares = [share_near(seen, n, known.share(one.role)) for n, one in enumerate(seen)]
         open_ = [n for n, one in enumerate(seen) if not self.settled(one, shares[n])]
-        known = [one.tokens for one in seen if one.tokens is not None]
-        usual = math.fsum(known) / len(known) if known else 1.0
+        drawn = [one.tokens for one in seen if one.tokens is not None]
+        usual = math.fsum(drawn) / len(drawn) if drawn else 1.0
         worths = [worth(seen[n], shares[n], self.prior, usual) for n in open_]
         rooms = [min(2, self.k - seen[n].draws) for n in open_]
         given = [0] * len(seen)
@@ -95,14 +101,14 @@ class Adaptive:
         return missing / (a + b) < self.min_chance
 
 
-def share_near(seen: Sequence[Seen], place: int) -> float:
+def share_near(seen: Sequence[Seen], place: int, usual: float = 0.5) -> float:
     """Favourable share around a prefix: a branch counts half as much for each step that it is away.
 
-    Half a branch is added to each side.
+    One branch is added, in the `usual` share.
     """
     good = math.fsum(0.5 ** abs(n - place) * one.favourable for n, one in enumerate(seen))
     bad = math.fsum(0.5 ** abs(n - place) * one.unfavourable for n, one in enumerate(seen))
-    return (good + 0.5) / (good + bad + 1)
+    return (good + usual) / (good + bad + 1)
 
 
 def posterior(one: Seen, share: float, prior: float) -> tuple[float, float]:

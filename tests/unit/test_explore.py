@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,32 @@ def test_adaptive_stops_at_a_prefix_that_has_its_pairs_and_never_passes_k(tmp_pa
         early = {b.label.favourable for b in one.branches if b.draw < n - (3 if n <= 3 else 2)}
         assert early != {True, False}
     assert {len(one.branches) for one in groups} != {8}
+
+
+def test_how_many_items_go_side_by_side_changes_no_draw(tmp_path: Path) -> None:
+    many = Exploration("adaptive", k=8)
+    run(tmp_path / "one", replace(many, workers=1), n=12)
+    run(tmp_path / "eight", replace(many, workers=8), n=12)
+    assert final(tmp_path / "one/branches.jsonl") == final(tmp_path / "eight/branches.jsonl")
+
+
+def test_later_items_leave_out_steps_that_gave_no_pair_at_earlier_ones(tmp_path: Path) -> None:
+    # Behind the whole reference path every branch is good; elsewhere half of them are.
+    def says(ask: Ask) -> Sampled:
+        good = "Step 3" in ask.prefix_text or int(ask.key[:8], 16) % 2
+        text = f"Answer: {'good' if good else 'bad'}"
+        return Sampled("ok", ids(text + ask.key[:4]), text, 20)
+
+    def draws(name: str, across: bool) -> Counter[tuple[str, int]]:
+        settings = Exploration("adaptive", k=8, across_items=across)
+        run(tmp_path / name, settings, ScriptedBrancher(says=says), n=16)
+        return Counter((b.item, b.prefix_steps) for b in read_branches(tmp_path / name / "branches.jsonl"))
+
+    alone, across = draws("alone", False), draws("across", True)
+    early, late = [f"item-{n}" for n in range(4)], [f"item-{n}" for n in range(8, 16)]
+    assert all(alone[item, 3] == across[item, 3] >= 3 for item in early), "nobody came before them"
+    assert all(alone[item, 3] >= 3 for item in late)
+    assert all(across[item, 3] == 0 and across[item, 0] + across[item, 1] > 0 for item in late)
 
 
 def test_adaptive_and_uniform_share_their_draws(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from srpo_train.samplers import Adaptive, Seen, Uniform, allot, next_probe, posterior, share_near, worth
+from srpo_train.experience import Experience, Seen, blocks
+from srpo_train.samplers import Adaptive, Uniform, allot, next_probe, posterior, share_near, worth
 
 NONE = Seen()
 MIXED = Seen(draws=2, favourable=1, unfavourable=1, pairs=1)
@@ -42,8 +43,8 @@ def test_the_share_and_the_posterior_by_hand() -> None:
     assert share_near(seen, 0) == pytest.approx((3 + 0.5 + 0.5) / (3.5 + 1.5 + 1))
     assert posterior(seen[1], 0.5, 2.0) == (2.0, 4.0)
     # Beta(2, 4): variance 2·4 / (6²·7) = 8/252; times 0.5 nats, over 20 tokens.
-    assert worth(Seen(4, 1, 3, 0, 20.0, 0.5), 0.5, 2.0) == pytest.approx(8 / 252 * 0.5 / 20)
-    assert worth(Seen(4, 1, 3, 0, 20.0, None), 0.5, 2.0) == pytest.approx(8 / 252 / 20)
+    assert worth(Seen(4, 1, 3, 0, 80, 0.5), 0.5, 2.0) == pytest.approx(8 / 252 * 0.5 / 20)
+    assert worth(Seen(4, 1, 3, 0, 80, None), 0.5, 2.0) == pytest.approx(8 / 252 / 20)
     assert worth(NONE, 0.5, 2.0, usual=10.0) == pytest.approx(1 / 12 / 10)  # Beta(1, 1)
 
 
@@ -98,13 +99,54 @@ def test_binary_search_finds_the_step_where_a_branch_turns() -> None:
     assert next_probe(0, 1, {}) is None
 
 
+def test_experience_adds_up_by_role() -> None:
+    first = Seen(draws=4, favourable=3, unfavourable=1, pairs=3, generated=100, role="request")
+    known = Experience().after([first, Seen(role="synthesis")]).after([Seen(1, 1, 0, 0, 20, role="request")])
+    assert known.counts["request"] == {"favourable": 4, "unfavourable": 1, "pairs": 3, "generated": 120}
+    assert known.share("request") == pytest.approx(5 / 7) and known.share("synthesis") == 0.5
+    assert known.share("never seen") == 0.5
+
+
+def test_a_role_is_barren_once_its_tokens_would_have_bought_a_full_prefix_elsewhere() -> None:
+    # Elsewhere 8 pairs for 400 tokens. With t tokens spent for nothing, all roles together pay 8 / (400 + t);
+    # one full prefix granted, the role pays 4 / t: less from t = 400 on.
+    good = Seen(draws=8, favourable=4, unfavourable=4, pairs=8, generated=400, role="request")
+
+    def barren(tokens: int) -> bool:
+        bad = Seen(draws=9, favourable=9, generated=tokens, role="strategy")
+        return Experience().after([good, bad]).is_barren("strategy", 4)
+
+    assert not barren(100) and not barren(400) and barren(401)
+    assert not Experience().after([good]).is_barren("strategy", 4), "nothing is known of it"
+    rare = Seen(draws=90, favourable=90, generated=4000, role="strategy")
+    assert not Experience().after([rare, rare]).is_barren("strategy", 4), "no role pays: none is left out"
+
+
+def test_adaptive_leaves_out_what_never_paid_and_starts_from_the_usual_share() -> None:
+    good = Seen(draws=8, favourable=6, unfavourable=2, pairs=8, generated=400, role="request")
+    bad = Seen(draws=9, favourable=9, generated=500, role="strategy")
+    known = Experience().after([good, bad])
+    item = [Seen(role=role) for role in ("perception", "strategy", "request", "strategy", "answer")]
+    assert Adaptive(10, 4).next(item) == [0, 3, 0, 3, 0]
+    assert Adaptive(10, 4).next(item, known) == [0, 0, 3, 0, 0], "every second one of those that are left"
+    assert Adaptive(10, 4).next(item[1:2], known) == [3], "an item of barren roles alone is not left out"
+    assert share_near([NONE, NONE], 0, known.share("request")) == pytest.approx(7 / 10)
+    assert Uniform(4).next(item, known) == [4] * 5
+
+
+def test_blocks_are_of_four_and_grow_by_half_of_what_came_before() -> None:
+    assert [len(block) for block in blocks(range(70))] == [4, 4, 4, 6, 9, 13, 20, 10]
+    assert [one for block in blocks(range(70)) for one in block] == list(range(70))
+    assert list(blocks([])) == []
+
+
 def play(sampler: Adaptive | Uniform, shares: list[float], rng: random.Random) -> tuple[int, int]:
     """Pairs and draws of one item whose prefixes have these favourable shares."""
     drawn: list[list[bool]] = [[] for _ in shares]
 
     def look(there: list[bool]) -> Seen:
         good = sum(there)
-        return Seen(len(there), good, len(there) - good, min(4, good * (len(there) - good)), 20.0, 1.0)
+        return Seen(len(there), good, len(there) - good, min(4, good * (len(there) - good)), 20 * len(there), 1.0)
 
     while any(more := sampler.next([look(there) for there in drawn])):
         for there, share, n in zip(drawn, shares, more, strict=True):
