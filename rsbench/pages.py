@@ -81,7 +81,8 @@ def render_page(
 def environment() -> Environment:
     """Jinja2 with escaping on; one, so that a template is compiled once.
 
-    The filter `shown` is for words that a stranger may have chosen.
+    The filter `shown` is for words that a stranger may have chosen; `whole` cuts nothing, for what ships with
+    the program.
     """
     env = Environment(
         loader=FileSystemLoader(PLACES),
@@ -90,6 +91,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    env.filters["whole"] = lambda value: visible_text(str(value))
     env.filters["shown"] = lambda value: clipped(visible_text(str(value)), LONGEST)
     return env
 
