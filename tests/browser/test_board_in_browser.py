@@ -97,12 +97,60 @@ def test_rows_stand_in_the_tables_they_belong_to(open_: Open) -> None:
         i: page.locator(f"#{i} .place").inner_text()
         for i in ("model-0", "model-1", "model-3", "sealed", "unvalidated")
     }
-    assert places["model-0"] == places["model-1"] == "2–4", places
-    assert places["model-3"] == "1" and places["sealed"] == places["unvalidated"] == "–"
+    assert places["model-0"] == places["model-1"] == "2–4\ngroup 2", places
+    assert places["model-3"] == "1\ngroup 1" and places["sealed"] == places["unvalidated"] == "–\nno place"
     assert (
         "+" in page.locator("#part-trained").inner_text()
         and "srpo" in page.locator("#part-trained").inner_text()
     )
+
+
+def lined(page: Any) -> list[str]:
+    """Ids of the rows under a heavier line, as the browser draws it."""
+    rows = page.locator("#t1 .board tbody tr:visible")
+    width = "r => getComputedStyle(r.cells[0]).borderTopWidth"
+    return [
+        str(i) for i in rows.evaluate_all(f"all => all.filter(r => ({width})(r) === '3px').map(r => r.id)")
+    ]
+
+
+def test_groups_are_text_and_their_lines_follow_order_and_filter(open_: Open) -> None:
+    page = open_()
+    table = page.get_by_role("table", name="Tests tell every two rows of different groups apart")
+    said = table.locator("xpath=self::*[@data-table='t1']").aria_snapshot()
+    assert 'cell "1 group 1"' in said and said.count('cell "2–4 group 2"') == 3, said
+    assert 'cell "– no place"' in said, "a sealed row"
+    assert (
+        page.get_by_role("button", name="place", exact=True).first.get_attribute("aria-describedby")
+        == "def-place"
+    )
+    assert "tests tell every two rows of different groups apart" in page.locator("#def-place").inner_text()
+    assert "Groups" not in page.locator("#part-unvalidated caption").inner_text(), "it has none"
+    best = names(page)
+    first = next(i for i in best if i not in ("model-3", "sealed"))
+    assert lined(page) == ["model-3", first]
+    head = page.locator("#t1 .board thead")
+    head.get_by_role("button", name="SafeEffectivePath").click()
+    assert [i for i in names(page) if i != "sealed"][-1] == "model-3"
+    assert lined(page) == [next(i for i in names(page) if i != "sealed"), "model-3"], "the other way round"
+    head.get_by_role("button", name="model").click()
+    assert lined(page) == [], "groups do not lie together"
+    assert page.locator("#model-0 .place").inner_text() == "2–4\ngroup 2"
+    head.get_by_role("button", name="place").click()
+    assert lined(page) == ["model-3", first]
+    page.locator("#filters").get_by_label("weights").select_option("unknown")  # hides model-1
+    assert "model-1" not in names(page) and len(lined(page)) == 2
+    page.locator("#filters").get_by_label("Search").fill("group 2")
+    assert set(names(page)) == {"model-0", "model-2"} and lined(page) == names(page)[:1]
+
+
+def test_published_numbers_stand_apart_and_fit_a_phone(open_: Open) -> None:
+    page = open_(viewport=PHONE)
+    part = page.locator("#part-published")
+    assert "SafeWork-R1" in part.inner_text() and part.locator("[data-sort], .place, .pick").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    page.locator("#filters").get_by_label("judge").select_option("unmeasured")
+    assert part.is_visible(), "filters are about rows"
 
 
 def test_sorting_by_every_kind_of_column(open_: Open) -> None:
@@ -183,7 +231,7 @@ def test_heavy_values_come_from_pages_of_their_own(
         found.append(page.locator("#result").inner_text())
     assert found[0] == found[1]
     page.get_by_role("button", name="swap").click()
-    page.wait_for_function("document.querySelectorAll('table.pairs thead th')[2]?.innerText === 'model-0'")
+    page.locator("table.pairs thead th:nth-child(3)", has_text="model-0").wait_for()
 
 
 def test_rows_measured_otherwise_are_not_compared(open_: Open) -> None:
