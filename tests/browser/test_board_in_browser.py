@@ -116,7 +116,7 @@ def lined(page: Any) -> list[str]:
 
 def test_groups_are_text_and_their_lines_follow_order_and_filter(open_: Open) -> None:
     page = open_()
-    table = page.get_by_role("table", name="Tests tell every two rows of different groups apart")
+    table = page.get_by_role("table", name="Groups: tests find every row of a group better")
     said = table.locator("xpath=self::*[@data-table='t1']").aria_snapshot()
     assert 'cell "1 group 1"' in said and said.count('cell "2–4 group 2"') == 3, said
     assert 'cell "– no place"' in said, "a sealed row"
@@ -124,7 +124,8 @@ def test_groups_are_text_and_their_lines_follow_order_and_filter(open_: Open) ->
         page.get_by_role("button", name="place", exact=True).first.get_attribute("aria-describedby")
         == "def-place"
     )
-    assert "tests tell every two rows of different groups apart" in page.locator("#def-place").inner_text()
+    said = page.locator("#def-place").inner_text()
+    assert "tests find every row of a group better than all rows of later groups" in said
     assert "Groups" not in page.locator("#part-unvalidated caption").inner_text(), "it has none"
     best = names(page)
     first = next(i for i in best if i not in ("model-3", "sealed"))

@@ -47,7 +47,7 @@ def test_a_row_can_not_name_a_task_by_its_file_path(tmp_path: Path) -> None:
 
 
 def test_a_build_runs_no_code_of_the_folder_it_is_called_in(tmp_path: Path) -> None:
-    # A pull request's checkout: whoever begins a Python process in it, as many rows' workers are, imports from it.
+    # A pull request's checkout: a Python process that begins there, as a worker does, imports from it.
     for n in range(MANY):
         write_row(tmp_path / "rows", f"row-{n}", outcomes(0.5, n, 4))
     mine = tmp_path / "multiprocessing"

@@ -1,4 +1,4 @@
-"""Numbers that others published: each with its citation, on a page of the site, and nowhere among the rows."""
+"""Numbers that others published: each with its citation, on the site's page, and nowhere among the rows."""
 
 import json
 from html.parser import HTMLParser
@@ -24,7 +24,7 @@ GOOD = {
 
 
 class _Words(HTMLParser):
-    """The words of a page's section "Published elsewhere", those of all else, and the section's table rows."""
+    """The words of a page's section "Published elsewhere", those of all else, and its table rows."""
 
     def __init__(self) -> None:
         super().__init__()
