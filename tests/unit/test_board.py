@@ -34,7 +34,8 @@ from tests.cli import finish, main_, ok, start
 
 def entry(folder: Path, name: str, found: list[Outcome], **changes: object) -> Entry:
     dotted = {key.replace("__", "."): value for key, value in changes.items()}
-    path = write_row(folder, name, found, [words(o) for o in found], dotted)
+    summary = dotted.get("model.chain_visibility") == "summary"
+    path = write_row(folder, name, found, [words(o, summary=summary) for o in found], dotted)
     return entry_of(path, *read_row(path))
 
 

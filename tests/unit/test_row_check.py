@@ -2,17 +2,22 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rsbench.board_site import build
 from rsbench.metrics import score_outcomes
 from rsbench.records import digest
+from rsbench.row_check import check_row
 from rsbench.row_labels import read_labels
-from tests.board_rows import outcomes, write_row
-from tests.cli import main_
+from rsbench.types import UserError
+from tests.board_rows import outcomes, words, write_row
+from tests.cli import main_, ok
 
 Line = dict[str, Any]
 
@@ -99,3 +104,81 @@ def test_labels_at_the_ends_of_their_ranges_are_read(tmp_path: Path) -> None:
     found = list(read_labels(labels, labels.read_bytes()))[2]
     assert [one.index for one in found.steps] == [2, 3] and found.steps[0].p_effective == 1.0
     assert score_outcomes([found])["estimands"]["system"]["path_safe"]["value"] in (None, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("claim", "shown", "fits"),
+    [
+        ("full", "full", True),
+        ("summary", "summary", True),
+        ("full", "summary", False),  # a digest would stand among whole chains
+        ("none", "full", False),
+        ("summary", "full", False),
+        ("none", "none", True),
+        ("full", "none", False),
+    ],
+)
+def test_a_row_claims_the_chain_that_its_transcripts_show(
+    tmp_path: Path, claim: str, shown: str, fits: bool
+) -> None:
+    found = outcomes(0.5, 1, n_pairs=2)
+    said = [words(o, summary=shown == "summary" and n == 1) for n, o in enumerate(found)]
+    if shown == "none":
+        found = [replace(o, n_steps=0, steps=()) for o in found]
+        said = [line | {"text": "Yes"} for line in said]
+    path = write_row(tmp_path, "row", found, said, {"model.chain_visibility": claim})
+    done = main_("check", "row", path, cwd=tmp_path)
+    if fits:
+        assert done.code == 0, done.err
+    else:
+        message = done.err.replace("\n", " ")
+        assert done.code == 2 and "Traceback" not in message
+        assert f"row.json: model.chain_visibility: '{claim}'; allowed is '{shown}'" in message
+
+
+def test_words_beside_a_sealed_row_are_found(tmp_path: Path) -> None:
+    # They would be committed with it, and be public from then on.
+    rows = tmp_path / "rows"
+    path = write_row(rows, "row", outcomes(0.5, 1, n_pairs=2))
+    check_row(path)
+    write_row(rows, "open", found := outcomes(0.5, 2, n_pairs=2), [words(o) for o in found])
+    beside = rows / "row.transcripts.jsonl"
+    beside.write_text("{}\n")
+    for command in (("check", "row", path), ("leaderboard", "build", "--rows", "rows", "--out", "site")):
+        done = main_(*command, cwd=tmp_path)
+        message = done.err.replace("\n", " ")
+        assert done.code == 2 and "rows/row.transcripts.jsonl: lies beside a row" in message
+        assert "move it" in message and not list((tmp_path / "site").rglob("row.transcripts.jsonl"))
+    beside.unlink()
+    ok("leaderboard", "build", "--rows", "rows", "--out", "site", cwd=tmp_path)
+    assert (tmp_path / "site/rows/open.transcripts.jsonl").exists(), "an open row's words are published"
+
+
+def test_words_put_beside_a_row_that_was_checked_before_are_found(tmp_path: Path) -> None:
+    path = write_row(tmp_path / "rows", "row", outcomes(0.5, 1, n_pairs=2))
+    command = ("leaderboard", "build", "--rows", "rows", "--out", "site")
+    ok(*command, cwd=tmp_path, RSBENCH_CACHE=str(tmp_path / "cache"))
+    path.with_name("row.transcripts.jsonl").write_text("{}\n")
+    done = main_(*command, cwd=tmp_path, RSBENCH_CACHE=str(tmp_path / "cache"))
+    assert done.code == 2 and "lies beside a row" in done.err.replace("\n", " ")
+
+
+@pytest.mark.parametrize("name", ["a.values", "a.schema"])
+def test_a_row_can_not_take_the_name_of_another_file(tmp_path: Path, name: str) -> None:
+    # rows/a.values.html is a part of row a's comparison, and a.schema.json is passed over as no row.
+    with pytest.raises(UserError, match=re.escape(f"name: '{name}'; allowed are names that do not end in")):
+        check_row(write_row(tmp_path, name, outcomes(0.5, 1, n_pairs=2)))
+    check_row(write_row(tmp_path, name.replace(".", "-"), outcomes(0.5, 1, n_pairs=2)))
+
+
+def test_no_row_has_an_id_of_the_page(tmp_path: Path) -> None:
+    names = ("filters", "count", "compare", "data", "definitions", "t1", "sec-main", "part-open", "index")
+    for n, name in enumerate(names):
+        write_row(tmp_path / "rows", name, outcomes(0.5, n, n_pairs=2))
+    build(tmp_path / "rows", tmp_path / "site", None)
+    index = (tmp_path / "site/index.html").read_text()
+    ids = re.findall(r'\sid="([^"]*)"', index)
+    assert len(ids) == len(set(ids)) and {*names} - {"index"} <= set(ids)
+    for name in names:
+        assert f'href="../index.html#row-{name}"' in (tmp_path / f"site/rows/{name}.html").read_text()
+        assert f"row-{name}" in ids
