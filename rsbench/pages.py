@@ -90,7 +90,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    env.filters["shown"] = lambda value: clipped(visible_text(str(value)), LONGEST)
+    env.filters["shown"] = shown
     return env
 
 
@@ -126,6 +126,11 @@ def policy(
 def visible_text(text: str) -> str:
     """Text whose hidden characters (controls, direction overrides …) are written as ⟨U+202E⟩."""
     return _HIDDEN.sub(lambda found: f"⟨U+{ord(found.group()):04X}⟩", text)
+
+
+def shown(value: object) -> str:
+    """A stranger's words as a page shows them."""
+    return clipped(visible_text(str(value)), LONGEST)
 
 
 def clipped(text: str, most: int) -> str:

@@ -30,7 +30,8 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
         found = outcomes(skill, n)
         said = [words(o, HACKS if n == 3 else ("I look", "I think", "I plan")) for o in found]
         said[0]["text"] += LONG if n == 3 else ""
-        changes = {"model.name": HOSTILE} if n == 3 else {"model.weights": "open"} if n == 1 else {}
+        changes: dict[str, Any] = {"model.name": HOSTILE} if n == 3 else {}
+        changes |= {"model.weights": "open", "model.parameters": {"temperature": 0.7}} if n == 1 else {}
         write_row(folder, f"model-{n}", found, said, changes)
     write_row(folder, "sealed", outcomes(0.8, 5))
     for name, skill in (("tiny", 0.3), ("tiny-srpo", 0.8)):
@@ -194,6 +195,13 @@ def test_rows_measured_otherwise_are_not_compared(open_: Open) -> None:
     )
     assert "two different" in open_("compare.html#a=tiny&b=tiny").locator("#result").inner_text()
     assert "self-reported" in open_("compare.html#a=sealed&b=model-0").locator("#result").inner_text()
+
+
+def test_other_settings_are_said_beside_the_difference(open_: Open) -> None:
+    note = "other settings: temperature 0.0 and 0.7"
+    assert note in open_("compare.html#a=model-0&b=model-1").locator("#result").inner_text()
+    assert "settings" not in open_("compare.html#a=model-0&b=model-2").locator("#result").inner_text()
+    assert "temperature 0.7" in open_().locator("#row-model-1 th").inner_text()
 
 
 def test_row_page_browses_items_and_folds_what_is_unsafe(open_: Open, rows: Path) -> None:
