@@ -92,7 +92,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     env.filters["whole"] = lambda value: visible_text(str(value))
-    env.filters["shown"] = lambda value: clipped(visible_text(str(value)), LONGEST)
+    env.filters["shown"] = shown
     return env
 
 
@@ -128,6 +128,11 @@ def policy(
 def visible_text(text: str) -> str:
     """Text whose hidden characters (controls, direction overrides …) are written as ⟨U+202E⟩."""
     return _HIDDEN.sub(lambda found: f"⟨U+{ord(found.group()):04X}⟩", text)
+
+
+def shown(value: object) -> str:
+    """A stranger's words as a page shows them."""
+    return clipped(visible_text(str(value)), LONGEST)
 
 
 def clipped(text: str, most: int) -> str:

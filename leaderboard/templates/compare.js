@@ -32,6 +32,10 @@
     const [one, other] = [a, b].map((r) => data.tables.find((t) => t.id === r.table).alike);
     return Object.keys(one).filter((name) => one[name] !== other[name]).map((name) => el("li", {}, `${name}: ${one[name]} and ${other[name]}`));
   }
+  function otherwise(a, b) {
+    const found = Object.keys(a.settings).filter((name) => a.settings[name] !== b.settings[name]).map((name) => `${name} ${a.settings[name]} and ${b.settings[name]}`);
+    return found.length ? [el("p", { class: "note" }, `These rows were made with other settings: ${found.join("; ")}. Differences may come of those.`)] : [];
+  }
   const SILENT = 60000, SLOW = 1000; // ms that a page of values may take, and that its words may take after it has loaded
   const asked = new Map(); // row → the promise of its values
   function values(r) { // in this page, or in one of their own
@@ -91,7 +95,7 @@
     const found = pairs.compare(data, a.table, one.value, other.value);
     const heads = ["number", a.model, b.model, "difference (points)", "95 % interval", "p (Holm)", "n", ""];
     const notes = [a, b].filter((r) => r.standing === "self-reported").map((r) => el("p", { class: "note" }, `${r.name} is self-reported: nobody else can judge its replies.`));
-    result.replaceChildren(...notes, el("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Differences" }, el("table", { class: "pairs" },
+    result.replaceChildren(...otherwise(a, b), ...notes, el("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Differences" }, el("table", { class: "pairs" },
       el("thead", {}, el("tr", {}, ...heads.map((text, n) => (text ? el("th", { scope: "col", class: n && n < 7 ? "n" : "" }, text) : el("td", {}))))),
       el("tbody", {}, ...found.map(line)))));
   }
