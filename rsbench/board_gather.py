@@ -6,8 +6,9 @@ what that hangs on. A row that fails its check stops the build, and is never rem
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -31,6 +32,7 @@ ROW = Page(
     ("page/browser.js", "row.js"),
 )
 HASHING = 4  # files read side by side
+SAFE_PATH = "PYTHONSAFEPATH"
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,22 @@ def _checked(paths: Sequence[Path], shown: Shown, cache: Cache) -> list[bytes]:
     work = partial(_check, shown=shown, cache=cache)
     if len(paths) < MANY:
         return [work(path) for path in paths]
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+    with _safe_path(), ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         return list(pool.map(work, paths, chunksize=4))
+
+
+@contextmanager
+def _safe_path() -> Iterator[None]:
+    """New Python processes import nothing from the folder they begin in: it may be a stranger's checkout."""
+    before = os.environ.get(SAFE_PATH)
+    os.environ[SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[SAFE_PATH]
+        else:
+            os.environ[SAFE_PATH] = before
 
 
 def _check(path: Path, shown: Shown, cache: Cache) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rsbench import cards, report
-from rsbench.board_rows import Entry, section
+from rsbench.board_rows import Entry, section, settings
 from rsbench.conditions import check_condition, show
 from rsbench.data import Dataset
 from rsbench.images import small_picture
@@ -157,13 +157,12 @@ def page_values(entry: Entry, outcomes: Sequence[Outcome], shown_items: int) -> 
 
 def _provenance(entry: Entry) -> list[tuple[str, str]]:
     row = entry.row
-    parameters = {key: value for key, value in row.model.parameters.items() if value is not None}
     training = row.training
     return [
         ("Row", f"{row.name} · made {row.made} · digest {row.digest}"),
         ("Model", _words({"name": row.model.name, "weights": row.model.weights, **row.model.identity})),
         *([("Trained", f"{training.recipe} on {training.base}, seed {training.seed}")] if training else []),
-        ("Parameters", _words(parameters) or "defaults"),
+        ("Parameters", _words(settings(row))),
         ("Task", f"{row.task.name} {row.task.version} · card {row.task.sha256}"),
         ("Data", row.task.data),
         ("Prompt", f"{row.task.prompt} · {row.task.prompt_sha256}"),

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from rsbench.board_rows import PAIRED, Entry, Units
-from rsbench.board_tables import Table
+from rsbench.board_rows import PAIRED, Units
+from rsbench.board_tables import Line, Table
 from rsbench.metric_specs import METRICS
+from rsbench.pages import shown
 
 WEIGHT = 1_000_000  # characters of values in the page itself
 Values = dict[str, str | list[float | None]]  # metric → a character, or a number, for each unit
@@ -42,21 +43,23 @@ def pair_data(tables: Sequence[Table]) -> tuple[dict[str, Any], dict[str, Values
             }
         )
         orders = {key: tuple(found) for key, found in clusters.items()}
-        for entry in table.entries:
-            values = {key: _values(entry.units[key], orders[key]) for key in PAIRED}
-            rows.append(_row(table, entry, None if heavy else values))
+        for line in table.lines:
+            values = {key: _values(line.entry.units[key], orders[key]) for key in PAIRED}
+            rows.append(_row(table, line, None if heavy else values))
             if heavy:
-                apart[entry.row.name] = values
+                apart[line.entry.row.name] = values
     metrics = [_metric(key) for key in PAIRED]
     return {"metrics": metrics, "units": list(units.values()), "tables": own, "rows": rows}, apart
 
 
-def _row(table: Table, entry: Entry, values: Values | None) -> dict[str, Any]:
+def _row(table: Table, line: Line, values: Values | None) -> dict[str, Any]:
+    row = line.entry.row
     return {
-        "name": entry.row.name,
-        "model": entry.row.model.name,
+        "name": row.name,
+        "model": row.model.name,
         "table": table.id,
-        "standing": entry.row.standing,
+        "standing": row.standing,
+        "settings": {shown(name): shown(value) for name, value in line.settings.items()},
         "values": values,
     }
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rsbench.board_rows import HEADLINE, SECTIONS, Entry, alike, section
+from rsbench.board_rows import HEADLINE, SECTIONS, Entry, alike, differing, section, settings
 from rsbench.board_ties import Place, places
 from rsbench.metric_specs import METRICS
 from rsbench.report import Bar, bar
@@ -53,6 +53,7 @@ class Line:
     scored: str
     cells: tuple[str, ...]
     sort: tuple[float | None, ...]
+    settings: dict[str, str]  # those in which its table's rows differ
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Table:
     id: str
     section: str
     alike: dict[str, str]
+    settings: dict[str, str]  # those that all its rows share
     lines: tuple[Line, ...]
 
     @property
@@ -83,11 +85,16 @@ def _table(n: int, part: str, members: list[Entry], known: dict[str, Any] | None
     members = sorted(members, key=lambda e: (-(e.value if e.value is not None else -1.0), e.row.name))
     ranked = [entry for entry in members if entry.ranked]
     placed = dict(zip((e.row.name for e in ranked), places(ranked, known), strict=True))
-    lines = tuple(_line(entry, placed.get(entry.row.name)) for entry in members)
-    return Table(f"t{n}", part, alike(members[0].row), lines)
+    differs = differing([entry.row for entry in members])
+    lines = tuple(
+        _line(entry, placed.get(entry.row.name), {name: values[at] for name, values in differs.items()})
+        for at, entry in enumerate(members)
+    )
+    shared = {name: value for name, value in settings(members[0].row).items() if name not in differs}
+    return Table(f"t{n}", part, alike(members[0].row), shared, lines)
 
 
-def _line(entry: Entry, place: Place | None) -> Line:
+def _line(entry: Entry, place: Place | None, own: dict[str, str]) -> Line:
     head = entry.system[HEADLINE]
     found = [entry.system[key] for key in COLUMNS]
     return Line(
@@ -99,4 +106,5 @@ def _line(entry: Entry, place: Place | None) -> Line:
         scored=number(head["scored_share"], True),
         cells=tuple(number(e["value"], k != "steps_per_path") for k, e in zip(COLUMNS, found, strict=True)),
         sort=tuple(e["value"] for e in (head, *found)),
+        settings=own,
     )

@@ -62,8 +62,9 @@ def places(entries: Sequence[Entry], known: dict[str, Any] | None = None, seed: 
     for (i, j), p in zip(pairs, holm(p_values), strict=True):
         apart[i, j] = apart[j, i] = p < ALPHA
     # Told apart by the means over common items, which missing items may order otherwise than the table does.
-    better, worse = (apart & (totals < 0)).sum(axis=1), (apart & (totals > 0)).sum(axis=1)
-    cuts = [i > 0 and bool(apart[:i, i:].all()) for i in range(n)]
+    leads = apart & (totals > 0)  # (rows, rows): the first is better than the second
+    better, worse = leads.sum(axis=0), leads.sum(axis=1)
+    cuts = [i > 0 and bool(leads[:i, i:].all()) for i in range(n)]
     groups = 1 + np.cumsum(cuts)
     return [Place(1 + int(better[i]), n - int(worse[i]), int(groups[i])) for i in range(n)]
 

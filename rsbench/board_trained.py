@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rsbench.board_rows import HEADLINE, Entry
+from rsbench.board_rows import HEADLINE, Entry, differing
 from rsbench.board_tables import Table
 from rsbench.compare import Difference, corrected, paired_difference
 from rsbench.metric_specs import METRICS
@@ -36,6 +36,11 @@ class Trained:
     def seeds(self) -> tuple[int, ...]:
         """In order; several rows of one seed each count."""
         return tuple(map(_seed, self.entries))
+
+    @property
+    def settings(self) -> dict[str, tuple[str, ...]]:
+        """Settings in which the base and these rows differ: the base's value, then theirs."""
+        return differing([self.base.row, *(entry.row for entry in self.entries)])
 
 
 def trained(found: Sequence[Table], known: dict[str, Any] | None = None) -> list[Trained]:

@@ -17,6 +17,8 @@ from rsbench.types import UserError
 SCHEMA = 1
 T = TypeVar("T")
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+Share = Annotated[float, Field(ge=0, le=1)] | None  # a share or a probability; None where there is none
+Count = Annotated[int, Field(ge=0)]
 
 
 class Strict(BaseModel):

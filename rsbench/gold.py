@@ -15,7 +15,7 @@ from pydantic import Field, TypeAdapter
 from rsbench.cards import Strict, validated
 from rsbench.sources import json_lines
 from rsbench.steps import segment
-from rsbench.types import Effectiveness, Refusal, Reply, Role, Safety, UserError
+from rsbench.types import Effectiveness, Refusal, Reply, Role, Safety, UserError, takes_back_earlier
 
 FILE = "gold.jsonl"
 
@@ -115,7 +115,7 @@ def _trace(gold: TraceGold, where: str, items: frozenset[str]) -> Trace:
             found = f"{labels.annotator} labelled {len(labels.steps)}"
             raise UserError(f"{where}: trace {gold.id!r} has {n_steps} steps, but {found}")
         for number, step in enumerate(labels.steps, 1):
-            if any(not 1 <= n < number for n in step.corrects):
+            if not takes_back_earlier(step.corrects, number):
                 raise UserError(
                     f"{where}: trace {gold.id!r}, step {number} of {labels.annotator}: corrects "
                     f"{step.corrects}; allowed are numbers of earlier steps"

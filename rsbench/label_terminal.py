@@ -31,7 +31,16 @@ from rsbench.records import read_reply
 from rsbench.steps import segment
 from rsbench.store import RunFolder
 from rsbench.terminal import interval, number, out, plain
-from rsbench.types import FINAL_REPLY, AnswerLabel, Item, Outcome, Reply, StepLabel, UserError
+from rsbench.types import (
+    FINAL_REPLY,
+    AnswerLabel,
+    Item,
+    Outcome,
+    Reply,
+    StepLabel,
+    UserError,
+    takes_back_earlier,
+)
 
 SAFETY: dict[str, Any] = {"s": "safe", "u": "unsafe", "?": "unclear"}
 EFFECT: dict[str, Any] = {"+": "effective", "0": "neutral", "-": "ineffective"}
@@ -165,7 +174,7 @@ def _step(number: int, ask: Ask) -> StepLabel:
     while True:
         found = _asked(ask, "[su?][+0-] > ", r"([su?])([+0-])((?:\s+\d+)*)", "two signs, e.g. s+")
         back = tuple(sorted({int(n) for n in found[3].split()}))
-        if all(1 <= n < number for n in back):
+        if takes_back_earlier(back, number):
             return StepLabel(number, SAFETY[found[1]], EFFECT[found[2]], corrects=back)
         _say(f"it can take back steps 1 to {number - 1}")
 

@@ -81,7 +81,8 @@ def render_page(
 def environment() -> Environment:
     """Jinja2 with escaping on; one, so that a template is compiled once.
 
-    The filter `shown` is for words that a stranger may have chosen.
+    The filter `shown` is for words that a stranger may have chosen; `whole` cuts nothing, for what ships with
+    the program.
     """
     env = Environment(
         loader=FileSystemLoader(PLACES),
@@ -90,7 +91,8 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    env.filters["shown"] = lambda value: clipped(visible_text(str(value)), LONGEST)
+    env.filters["whole"] = lambda value: visible_text(str(value))
+    env.filters["shown"] = shown
     return env
 
 
@@ -126,6 +128,11 @@ def policy(
 def visible_text(text: str) -> str:
     """Text whose hidden characters (controls, direction overrides …) are written as ⟨U+202E⟩."""
     return _HIDDEN.sub(lambda found: f"⟨U+{ord(found.group()):04X}⟩", text)
+
+
+def shown(value: object) -> str:
+    """A stranger's words as a page shows them."""
+    return clipped(visible_text(str(value)), LONGEST)
 
 
 def clipped(text: str, most: int) -> str:

@@ -18,6 +18,9 @@ from rsbench.rows import RECOMPUTED, ROW, Row
 from rsbench.score import SEED
 from rsbench.types import Outcome, UserError
 
+# NAME.schema.json is passed over as no row; NAME.values.html is a part of the comparison of row NAME.
+_TAKEN = (".schema", ".values")
+
 
 def check_row(path: Path) -> Row:
     """Check a row against its schema, its digest, its labels and its transcripts.
@@ -37,8 +40,7 @@ def read_row(path: Path) -> tuple[Row, list[Outcome]]:
     row = validated(ROW, data, str(path))
     if digest({key: value for key, value in data.items() if key != "digest"}) != row.digest:
         raise UserError(f"{path}: edited after it was made (digest differs); make it anew from its run")
-    if row.name != path.stem or row.labels.file != f"{path.stem}.labels.jsonl":
-        raise UserError(f"{path}: the row is named {row.name!r}; its files must bear that name")
+    _check_name(path, row)
     _check_day(path, row.made)
     _check_standing(path, row)
     check_judge(path, row)
@@ -60,8 +62,23 @@ def read_row(path: Path) -> tuple[Row, list[Outcome]]:
         raise UserError(f"{path}: scripted model or judge (mock); that is no measurement and no row")
     if row.replies.file is not None:
         _beside(path, row.replies.file, row.replies.sha256, "its transcripts, unless it is sealed")
-        check_texts(path.with_name(row.replies.file), found, row.task.segmenter)
+        chain = check_texts(path.with_name(row.replies.file), found, row.task.segmenter)
+        if (said := row.model.chain_visibility) != chain:
+            raise UserError(
+                f"{path}: model.chain_visibility: {said!r}; allowed is {chain!r}, as its transcripts show"
+            )
     return row, found
+
+
+def _check_name(path: Path, row: Row) -> None:
+    """A row's files bear its name, which gives none of them the name of another file."""
+    if row.name != path.stem or row.labels.file != f"{path.stem}.labels.jsonl":
+        raise UserError(f"{path}: the row is named {row.name!r}; its files must bear that name")
+    if row.name.endswith(_TAKEN):
+        raise UserError(
+            f"{path}: name: {row.name!r}; allowed are names that do not end in {' or '.join(_TAKEN)}, as "
+            "other files do; call its judge otherwise"
+        )
 
 
 def _check_day(path: Path, made: str) -> None:
@@ -73,8 +90,14 @@ def _check_day(path: Path, made: str) -> None:
 
 
 def _check_standing(path: Path, row: Row) -> None:
-    """Open or sealed, and what follows from it."""
+    """Open or sealed, and what follows from it: words beside a sealed row would be published with it."""
     sealed = row.transcripts == "sealed"
+    beside = path.with_name(f"{row.name}.transcripts.jsonl")
+    if sealed and beside.exists():
+        raise UserError(
+            f"{beside}: lies beside a row whose transcripts are sealed, and would be published with it; move "
+            f"it out of this folder, or make {path.name} anew without --sealed"
+        )
     if row.replies.file != (None if sealed else f"{row.name}.transcripts.jsonl"):
         raise UserError(
             f"{path}: transcripts are {row.transcripts}, but replies.file is {row.replies.file!r}"

@@ -10,16 +10,14 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from rsbench.cards import validated
+from rsbench.cards import Count, Share, validated
 from rsbench.records import digest
 from rsbench.rows import Judged, Row
 from rsbench.shelves import find, is_path
 from rsbench.types import UserError
 from rsbench.validation import ORACLE, find_validation
 
-Share = Annotated[float, Field(ge=0, le=1)] | None
 Kappa = Annotated[float, Field(ge=-1, le=1)] | None
-Count = Annotated[int, Field(ge=0)]
 
 
 class _Rate(BaseModel):

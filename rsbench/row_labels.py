@@ -12,8 +12,10 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from rsbench.cards import Strict, validated
-from rsbench.types import AnswerLabel, Outcome, Role, StepLabel, UserError
+from rsbench.cards import Count, Share, Strict, validated
+from rsbench.types import AnswerLabel, Outcome, Role, StepLabel, UserError, takes_back_earlier
+
+_LABELLED = ("ok", "truncated")  # statuses of replies that a judge has labelled
 
 _USUAL: dict[str, Any] = {"corrects": (), "p_unsafe": None, "p_effective": None, "boundary": False}
 
@@ -37,8 +39,8 @@ class _Step(Strict):
     role: Role | None
     names_risk: bool | None
     corrects: list[int] = []
-    p_unsafe: float | None = None
-    p_effective: float | None = None
+    p_unsafe: Share = None
+    p_effective: Share = None
     boundary: bool = False
 
 
@@ -46,8 +48,8 @@ class _Answer(Strict):
     safety: Literal["safe", "unsafe", "unclear"]
     effectiveness: Literal["effective", "neutral", "ineffective", "unclear"]
     refusal: Literal["none", "partial", "full", "unclear"]
-    p_unsafe: float | None = None
-    p_effective: float | None = None
+    p_unsafe: Share = None
+    p_effective: Share = None
     boundary: bool = False
 
 
@@ -56,19 +58,42 @@ class _Line(Strict):
     pair: str
     category: str
     kind: Literal["risky", "benign"]
-    sample: int
+    sample: Count
     status: Literal["ok", "refused", "truncated", "empty", "unparsed", "error", "missing"]
-    n_steps: int
+    n_steps: Count
     steps: list[_Step]
     answer: _Answer | None
     risk_identified: bool | None
+
+
+def _check(line: _Line, where: str) -> None:
+    """Check that labels are of steps that there are, and of a reply that was labelled at all.
+
+    A judge may leave a step out, which is missing then; a step beyond the last, or one that is there twice,
+    would be counted like any other.
+    """
+    where = f"{where}: item {line.item!r}, sample {line.sample}"
+    if (line.steps or line.answer) and line.status not in _LABELLED:
+        raise UserError(f"{where}: labels, but status: {line.status!r}; allowed are ok and truncated")
+    seen: set[int] = set()
+    for place, step in enumerate(line.steps):
+        if not 1 <= step.index <= line.n_steps or step.index in seen:
+            allowed = f"1 to n_steps, which is {line.n_steps}, each once"
+            raise UserError(f"{where}: steps.{place}.index: {step.index}; allowed are {allowed}")
+        seen.add(step.index)
+        if not takes_back_earlier(step.corrects, step.index):
+            raise UserError(
+                f"{where}: steps.{place}.corrects: {step.corrects}; allowed are numbers of earlier steps, "
+                f"and this is step {step.index}"
+            )
 
 
 def read_labels(path: Path, content: bytes) -> Iterator[Outcome]:
     """The outcomes that a row's numbers come from.
 
     Raises:
-        UserError: a line is no such label, or a sample is there twice; names file and line.
+        UserError: a line is no such label, says what can't be, or a sample is there twice; names file, line,
+            key, what was found and what is allowed.
     """
     adapter = TypeAdapter(_Line)
     first: dict[tuple[str, int], int] = {}
@@ -83,6 +108,7 @@ def read_labels(path: Path, content: bytes) -> Iterator[Outcome]:
         except (ValueError, RecursionError) as error:
             raise UserError(f"{path}:{number}: not JSON ({error})") from error
         line = validated(adapter, data, f"{path}:{number}")
+        _check(line, f"{path}:{number}")
         before = first.setdefault((line.item, line.sample), number)
         if before != number:
             where = f"item {line.item!r}, sample {line.sample}"

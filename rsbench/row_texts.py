@@ -5,10 +5,9 @@ is published, by which a maintainer who was sent the file knows that it is the o
 """
 
 import json
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from rsbench.importing import ReplyLine, read_replies
 from rsbench.records import read_reply
@@ -41,21 +40,26 @@ def as_text(lines: Iterator[dict[str, Any]]) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-def chain_visibility(folder: RunFolder) -> Literal["full", "summary", "none"]:
-    """How much reasoning was to be seen: `summary` if a provider showed digests, `none` without steps."""
-    kinds: Counter[ReasoningKind] = Counter()
-    visible = 0
+def chain_visibility(folder: RunFolder) -> ReasoningKind:
+    """How much reasoning a run's replies show."""
     replies = folder.replies(FINAL_REPLY).open(writable=False)
-    for planned in folder.plan():
-        record = replies.get(planned["key"])
-        if record is None or record["status"] != "ok":
-            continue
-        reply = read_reply(record)
-        kinds[reply.reasoning_kind] += 1
-        visible += bool(segment(reply).steps)
-    if kinds["summary"]:
+    try:
+        records = (replies.get(planned["key"]) for planned in folder.plan())
+        said = (read_reply(record) for record in records if record is not None)
+        return visible_chain((reply, len(segment(reply).steps)) for reply in said)
+    finally:
+        replies.close()
+
+
+def visible_chain(said: Iterable[tuple[Reply, int]]) -> ReasoningKind:
+    """How much reasoning complete replies show, each with its number of steps.
+
+    `summary` if a provider showed a digest in any of them, `none` if none has a step.
+    """
+    found = [(reply.reasoning_kind, n_steps) for reply, n_steps in said if reply.status == "ok"]
+    if any(kind == "summary" for kind, _ in found):
         return "summary"
-    return "full" if visible else "none"
+    return "full" if any(n_steps for _, n_steps in found) else "none"
 
 
 def read_texts(path: Path) -> dict[tuple[str, int], Reply]:
@@ -68,11 +72,14 @@ def read_texts(path: Path) -> dict[tuple[str, int], Reply]:
     return {key: line.reply("") for key, (_, line) in lines.items()}
 
 
-def check_texts(path: Path, outcomes: Sequence[Outcome], segmenter: str) -> None:
+def check_texts(path: Path, outcomes: Sequence[Outcome], segmenter: str) -> ReasoningKind:
     """Check that transcripts are of the samples that the labels are about.
 
     Labels must count as many steps as there are in a sample's words, as far as this rsbench cuts replies like
     the one that made the row. Also where they label none: a reply without steps is left out of path metrics.
+
+    Returns:
+        How much reasoning the words show.
 
     Raises:
         UserError: a sample that is judged has no words, words without labels, another status or step count.
@@ -94,3 +101,4 @@ def check_texts(path: Path, outcomes: Sequence[Outcome], segmenter: str) -> None
             found = len(segment(reply).steps)
             if found != outcome.n_steps:
                 raise UserError(f"{where} has {found} steps, but {outcome.n_steps} in the labels")
+    return visible_chain((reply, labels[key].n_steps) for key, reply in texts.items())

@@ -91,8 +91,12 @@ def outcomes(folder: RunFolder, judge: str) -> Iterator[Outcome]:
     identity = folder.manifest()["judges"][judge]["identity"]
     replies = folder.replies(FINAL_REPLY).open(writable=False)
     verdicts = folder.verdicts(FINAL_VERDICT).open(writable=False)
-    for planned in folder.plan():
-        yield _outcome(planned, replies, verdicts, identity)
+    try:
+        for planned in folder.plan():
+            yield _outcome(planned, replies, verdicts, identity)
+    finally:
+        replies.close()
+        verdicts.close()
 
 
 def _outcome(

@@ -4,6 +4,7 @@ Everything inside the engine speaks these types; pydantic stays at the edge (`ca
 No I/O and no imports from rsbench here, so that every other module may depend on this one.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -190,6 +191,11 @@ class StepLabel:
     p_effective: float | None = None
     boundary: bool = False  # its safety hangs on how strictly the rubric is read
     reason: str = ""  # why these labels, in the judge's own words; empty where it gives none
+
+
+def takes_back_earlier(corrects: Iterable[int], index: int) -> bool:
+    """Whether a step, the 1-based `index` says which, takes back none but earlier ones."""
+    return all(1 <= number < index for number in corrects)
 
 
 @dataclass(frozen=True)

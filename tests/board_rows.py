@@ -66,11 +66,16 @@ def _outcome(pair: str, kind: Kind, category: str, chance: float, rng: random.Ra
     return Outcome(f"{pair}.{kind}", pair, category, kind, 0, "ok", 3, steps, answer, good)
 
 
-def words(outcome: Outcome, steps: Sequence[str] = ("I look", "I think", "I plan")) -> dict[str, Any]:
-    """A line of transcripts that is cut into the outcome's steps."""
+def words(
+    outcome: Outcome, steps: Sequence[str] = ("I look", "I think", "I plan"), summary: bool = False
+) -> dict[str, Any]:
+    """A line of transcripts that is cut into the outcome's steps; or such a summary of them."""
     text = "\n".join(f"Step {n}: {step}." for n, step in enumerate(steps[: outcome.n_steps], 1))
-    said = f"{text}\nAnswer: About {outcome.item}."
-    return {"item": outcome.item, "sample": outcome.sample, "status": "ok", "text": said, "reasoning": ""}
+    head = {"item": outcome.item, "sample": outcome.sample, "status": "ok"}
+    answer = f"About {outcome.item}."
+    if summary:
+        return {**head, "text": answer, "reasoning": text, "reasoning_kind": "summary"}
+    return {**head, "text": f"{text}\nAnswer: {answer}", "reasoning": ""}
 
 
 def write_row(

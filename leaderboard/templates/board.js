@@ -26,9 +26,20 @@
     for (const table of tables) {
       const body = table.tBodies[0];
       body.append(...[...body.rows].sort(by(column, direction)));
-      table.classList.toggle("resorted", !(column === "0" && direction < 0) && column !== "place");
       for (const button of table.querySelectorAll("thead button")) {
         button.closest("th").setAttribute("aria-sort", button.dataset.sort !== column ? "none" : direction > 0 ? "ascending" : "descending");
+      }
+    }
+    rule();
+  }
+  function rule() { // a heavier line where the next group begins among the rows to be seen, if the order keeps groups together
+    const together = !order || order[0] === "0" || order[0] === "place";
+    for (const table of tables) {
+      let last = null;
+      for (const line of table.tBodies[0].rows) {
+        const own = line.hidden ? null : line.dataset.group || null;
+        line.classList.toggle("first-of-group", together && own !== null && own !== last);
+        last = own || last;
       }
     }
   }
@@ -44,6 +55,7 @@
     }
     for (const card of document.querySelectorAll(".card.table")) card.hidden = ![...card.querySelectorAll("table.board tbody tr")].some((line) => !line.hidden);
     for (const part of document.querySelectorAll("section.part:has(.card.table)")) part.hidden = ![...part.querySelectorAll(".card.table")].some((card) => !card.hidden);
+    rule();
     if (count) count.textContent = `${shown} of ${lines.length} rows`;
   }
   function say() {

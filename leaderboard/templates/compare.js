@@ -32,20 +32,49 @@
     const [one, other] = [a, b].map((r) => data.tables.find((t) => t.id === r.table).alike);
     return Object.keys(one).filter((name) => one[name] !== other[name]).map((name) => el("li", {}, `${name}: ${one[name]} and ${other[name]}`));
   }
+  function otherwise(a, b) {
+    const found = Object.keys(a.settings).filter((name) => a.settings[name] !== b.settings[name]).map((name) => `${name} ${a.settings[name]} and ${b.settings[name]}`);
+    return found.length ? [el("p", { class: "note" }, `These rows were made with other settings: ${found.join("; ")}. Differences may come of those.`)] : [];
+  }
+  const SILENT = 60000, SLOW = 1000; // ms that a page of values may take, and that its words may take after it has loaded
   const asked = new Map(); // row → the promise of its values
-  function values(r) { // in this page, or in one of their own, which hands them over: a page on a disk may fetch nothing
+  function values(r) { // in this page, or in one of their own
     if (r.values) return Promise.resolve(r.values);
-    if (!asked.has(r)) asked.set(r, new Promise((done) => {
+    if (!asked.has(r)) asked.set(r, read(r).catch((error) => { asked.delete(r); throw error; })); // who asks again, tries again
+    return asked.get(r);
+  }
+  function read(r) { // a page in a frame hands the values over: a page on a disk may fetch nothing. A lost one only loads, or not even that.
+    return new Promise((done, fail) => {
       const frame = el("iframe", { src: `rows/${encodeURIComponent(r.name)}.values.html`, hidden: "", title: "values of a row" });
-      addEventListener("message", function hear(event) {
-        if (event.source !== frame.contentWindow) return;
+      let patience = setTimeout(end, SILENT);
+      function end(text) {
+        clearTimeout(patience);
         removeEventListener("message", hear);
         frame.remove();
-        done(JSON.parse(event.data));
-      });
+        try { done(whole(r, JSON.parse(text))); } catch (error) { fail(error); }
+      }
+      function hear(event) { if (event.source === frame.contentWindow) end(event.data); }
+      frame.addEventListener("load", () => { clearTimeout(patience); patience = setTimeout(end, SLOW); });
+      addEventListener("message", hear);
       document.body.append(frame);
-    }));
-    return asked.get(r);
+    });
+  }
+  function whole(r, found) { // a value for each unit of the row's table: a page of another build may have others
+    const { units } = data.tables.find((t) => t.id === r.table);
+    for (const { key } of data.metrics) {
+      const packed = found[key];
+      const fits = typeof packed === "string" ? /^[01-]*$/.test(packed) : Array.isArray(packed) && packed.every((value) => value === null || Number.isFinite(value));
+      if (!fits || packed.length !== data.units[units[key]].length) throw new Error(key);
+    }
+    return found;
+  }
+  function lament(lost) {
+    const again = el("button", { type: "button", class: "label" }, "Try again");
+    again.addEventListener("click", () => { result.focus(); draw(); });
+    result.replaceChildren(el("p", { class: "note bad" }, `These rows can't be compared: ${lost.length > 1 ? "files" : "a file"} of this site can't be read.`),
+      el("ul", {}, ...lost.map((r) => el("li", {}, el("code", {}, `rows/${r.name}.values.html`), `, the values of ${r.model}`))),
+      el("p", {}, "It is missing, damaged or of another build, or the network is gone. Try again, or choose other rows. If it stays so, the site has to be made anew with ",
+        el("code", {}, "rsbench leaderboard build"), " and copied whole."), again);
   }
   async function draw() {
     const a = row(choice.elements.a.value), b = row(choice.elements.b.value);
@@ -59,12 +88,14 @@
       return;
     }
     result.replaceChildren(el("p", { class: "muted" }, "Reading the values of both rows …"));
-    const [one, other] = await Promise.all([values(a), values(b)]);
+    const [one, other] = await Promise.allSettled([values(a), values(b)]);
     if (row(choice.elements.a.value) !== a || row(choice.elements.b.value) !== b) return; // chosen anew meanwhile
-    const found = pairs.compare(data, a.table, one, other);
+    const lost = [[a, one], [b, other]].filter(([, { status }]) => status === "rejected").map(([r]) => r);
+    if (lost.length) { lament(lost); return; }
+    const found = pairs.compare(data, a.table, one.value, other.value);
     const heads = ["number", a.model, b.model, "difference (points)", "95 % interval", "p (Holm)", "n", ""];
     const notes = [a, b].filter((r) => r.standing === "self-reported").map((r) => el("p", { class: "note" }, `${r.name} is self-reported: nobody else can judge its replies.`));
-    result.replaceChildren(...notes, el("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Differences" }, el("table", { class: "pairs" },
+    result.replaceChildren(...otherwise(a, b), ...notes, el("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Differences" }, el("table", { class: "pairs" },
       el("thead", {}, el("tr", {}, ...heads.map((text, n) => (text ? el("th", { scope: "col", class: n && n < 7 ? "n" : "" }, text) : el("td", {}))))),
       el("tbody", {}, ...found.map(line)))));
   }

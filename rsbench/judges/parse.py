@@ -15,7 +15,15 @@ from pydantic import Field, ValidationError, model_validator
 
 from rsbench.cards import Strict
 from rsbench.judges.base import Case
-from rsbench.types import AnswerLabel, Effectiveness, Refusal, Role, Safety, StepLabel
+from rsbench.types import (
+    AnswerLabel,
+    Effectiveness,
+    Refusal,
+    Role,
+    Safety,
+    StepLabel,
+    takes_back_earlier,
+)
 
 
 class BadVerdict(Exception):
@@ -152,7 +160,7 @@ def _last(raw: str, form: type[Out], keys: str) -> Out:
 def _step(step: StepOut, text: str) -> StepLabel:
     if not _quotes(step.evidence, text):
         raise BadVerdict(f"steps.{step.step}.evidence is not a span copied from step {step.step}")
-    if any(not 1 <= n < step.step for n in step.corrects):
+    if not takes_back_earlier(step.corrects, step.step):
         raise BadVerdict(f"steps.{step.step}.corrects must hold numbers of earlier steps")
     return StepLabel(
         index=step.step,

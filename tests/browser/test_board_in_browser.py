@@ -30,7 +30,8 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
         found = outcomes(skill, n)
         said = [words(o, HACKS if n == 3 else ("I look", "I think", "I plan")) for o in found]
         said[0]["text"] += LONG if n == 3 else ""
-        changes = {"model.name": HOSTILE} if n == 3 else {"model.weights": "open"} if n == 1 else {}
+        changes: dict[str, Any] = {"model.name": HOSTILE} if n == 3 else {}
+        changes |= {"model.weights": "open", "model.parameters": {"temperature": 0.7}} if n == 1 else {}
         write_row(folder, f"model-{n}", found, said, changes)
     write_row(folder, "sealed", outcomes(0.8, 5))
     for name, skill in (("tiny", 0.3), ("tiny-srpo", 0.8)):
@@ -80,9 +81,9 @@ def open_(chromium: Any, site: Path) -> Iterator[Open]:
 
 
 def names(page: Any, table: str = "t1") -> list[str]:
-    """Ids of the rows to be seen, in order."""
+    """Names of the rows to be seen, in order."""
     return [
-        str(i)
+        str(i).removeprefix("row-")
         for i in page.locator(f"#{table} .board tbody tr:visible").evaluate_all("all => all.map(r => r.id)")
     ]
 
@@ -94,15 +95,63 @@ def test_rows_stand_in_the_tables_they_belong_to(open_: Open) -> None:
     assert names(page, "part-unvalidated") == ["unvalidated"]
     assert sorted(names(page, "part-closed")) == ["tiny", "tiny-srpo"]
     places = {
-        i: page.locator(f"#{i} .place").inner_text()
+        i: page.locator(f"#row-{i} .place").inner_text()
         for i in ("model-0", "model-1", "model-3", "sealed", "unvalidated")
     }
-    assert places["model-0"] == places["model-1"] == "2–4", places
-    assert places["model-3"] == "1" and places["sealed"] == places["unvalidated"] == "–"
+    assert places["model-0"] == places["model-1"] == "2–4\ngroup 2", places
+    assert places["model-3"] == "1\ngroup 1" and places["sealed"] == places["unvalidated"] == "–\nno place"
     assert (
         "+" in page.locator("#part-trained").inner_text()
         and "srpo" in page.locator("#part-trained").inner_text()
     )
+
+
+def lined(page: Any) -> list[str]:
+    """Names of the rows under a heavier line, as the browser draws it."""
+    rows = page.locator("#t1 .board tbody tr:visible")
+    width = "r => getComputedStyle(r.cells[0]).borderTopWidth"
+    found = rows.evaluate_all(f"all => all.filter(r => ({width})(r) === '3px').map(r => r.id)")
+    return [str(i).removeprefix("row-") for i in found]
+
+
+def test_groups_are_text_and_their_lines_follow_order_and_filter(open_: Open) -> None:
+    page = open_()
+    table = page.get_by_role("table", name="Groups: tests find every row of a group better")
+    said = table.locator("xpath=self::*[@data-table='t1']").aria_snapshot()
+    assert 'cell "1 group 1"' in said and said.count('cell "2–4 group 2"') == 3, said
+    assert 'cell "– no place"' in said, "a sealed row"
+    assert (
+        page.get_by_role("button", name="place", exact=True).first.get_attribute("aria-describedby")
+        == "def-place"
+    )
+    said = page.locator("#def-place").inner_text()
+    assert "tests find every row of a group better than all rows of later groups" in said
+    assert "Groups" not in page.locator("#part-unvalidated caption").inner_text(), "it has none"
+    best = names(page)
+    first = next(i for i in best if i not in ("model-3", "sealed"))
+    assert lined(page) == ["model-3", first]
+    head = page.locator("#t1 .board thead")
+    head.get_by_role("button", name="SafeEffectivePath").click()
+    assert [i for i in names(page) if i != "sealed"][-1] == "model-3"
+    assert lined(page) == [next(i for i in names(page) if i != "sealed"), "model-3"], "the other way round"
+    head.get_by_role("button", name="model").click()
+    assert lined(page) == [], "groups do not lie together"
+    assert page.locator("#row-model-0 .place").inner_text() == "2–4\ngroup 2"
+    head.get_by_role("button", name="place").click()
+    assert lined(page) == ["model-3", first]
+    page.locator("#filters").get_by_label("weights").select_option("unknown")  # hides model-1
+    assert "model-1" not in names(page) and len(lined(page)) == 2
+    page.locator("#filters").get_by_label("Search").fill("group 2")
+    assert set(names(page)) == {"model-0", "model-2"} and lined(page) == names(page)[:1]
+
+
+def test_published_numbers_stand_apart_and_fit_a_phone(open_: Open) -> None:
+    page = open_(viewport=PHONE)
+    part = page.locator("#part-published")
+    assert "SafeWork-R1" in part.inner_text() and part.locator("[data-sort], .place, .pick").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    page.locator("#filters").get_by_label("judge").select_option("unmeasured")
+    assert part.is_visible(), "filters are about rows"
 
 
 def test_sorting_by_every_kind_of_column(open_: Open) -> None:
@@ -183,7 +232,7 @@ def test_heavy_values_come_from_pages_of_their_own(
         found.append(page.locator("#result").inner_text())
     assert found[0] == found[1]
     page.get_by_role("button", name="swap").click()
-    page.wait_for_function("document.querySelectorAll('table.pairs thead th')[2]?.innerText === 'model-0'")
+    page.locator("table.pairs thead th:nth-child(3)", has_text="model-0").wait_for()
 
 
 def test_rows_measured_otherwise_are_not_compared(open_: Open) -> None:
@@ -196,9 +245,16 @@ def test_rows_measured_otherwise_are_not_compared(open_: Open) -> None:
     assert "self-reported" in open_("compare.html#a=sealed&b=model-0").locator("#result").inner_text()
 
 
+def test_other_settings_are_said_beside_the_difference(open_: Open) -> None:
+    note = "other settings: temperature 0.0 and 0.7"
+    assert note in open_("compare.html#a=model-0&b=model-1").locator("#result").inner_text()
+    assert "settings" not in open_("compare.html#a=model-0&b=model-2").locator("#result").inner_text()
+    assert "temperature 0.7" in open_().locator("#row-model-1 th").inner_text()
+
+
 def test_row_page_browses_items_and_folds_what_is_unsafe(open_: Open, rows: Path) -> None:
     page = open_()
-    page.locator("#model-0 a").click()
+    page.locator("#row-model-0 a").click()
     page.wait_for_selector(".ib-item h3")
     bad = next(o for o in read_row(rows / "model-0.json")[1] if o.steps[1].safety == "unsafe")
     # By a deep link, and not by the hash of the open page, whose change would be drawn at any time later.
@@ -209,7 +265,7 @@ def test_row_page_browses_items_and_folds_what_is_unsafe(open_: Open, rows: Path
     deep.locator(".ib-steps .step").nth(1).locator("summary").click()
     assert "I think" in deep.locator(".ib-item").inner_text()
     deep.get_by_text("rsbench leaderboard").click()
-    assert deep.url.endswith("index.html#model-0")
+    assert deep.url.endswith("index.html#row-model-0")
 
 
 def test_a_sealed_row_shows_numbers_and_no_browser(open_: Open, site: Path) -> None:
@@ -239,7 +295,7 @@ def test_it_works_on_a_server_under_a_sub_path(open_: Open, site: Path) -> None:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         page = open_(base=f"http://127.0.0.1:{server.server_port}/a%20sub%20path")
-        page.locator("#model-1 a").click()
+        page.locator("#row-model-1 a").click()
         page.wait_for_selector(".ib-item h3")
         page.get_by_text("compare this row").click()
         assert page.locator("select[name=a]").input_value() == "model-1"
@@ -254,12 +310,12 @@ def test_dark_phone_and_print(open_: Open) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], address
     page = open_()
     page.emulate_media(media="print")
-    assert page.locator("#model-1").is_visible() and not page.locator("#filters").is_visible()
+    assert page.locator("#row-model-1").is_visible() and not page.locator("#filters").is_visible()
 
 
 def test_numbers_need_no_javascript_and_terms_are_explained(open_: Open) -> None:
     page = open_(java_script_enabled=False)
-    assert page.locator("#model-1 .value").inner_text().endswith("%")
+    assert page.locator("#row-model-1 .value").inner_text().endswith("%")
     tip = page.locator(".term").first
     tip.locator("button").focus()
     assert "every step and the answer are safe" in tip.locator(".tip").inner_text()

@@ -22,29 +22,29 @@ from rsbench.board_tables import tables
 from rsbench.board_ties import _aligned, _bounds, _drawn, _squares_by_row, _sums, places
 from rsbench.board_trained import trained
 from rsbench.compare import compare_outcomes
-from rsbench.published import published
 from rsbench.records import digest
 from rsbench.row_check import read_row
 from rsbench.rows import Row
 from rsbench.stats import sign_flip_p
-from rsbench.types import AnswerLabel, Outcome, StepLabel, UserError
+from rsbench.types import AnswerLabel, Outcome, Safety, StepLabel
 from tests.board_rows import VALIDATION, outcomes, words, write_row
 from tests.cli import finish, main_, ok, start
 
 
 def entry(folder: Path, name: str, found: list[Outcome], **changes: object) -> Entry:
     dotted = {key.replace("__", "."): value for key, value in changes.items()}
-    path = write_row(folder, name, found, [words(o) for o in found], dotted)
+    summary = dotted.get("model.chain_visibility") == "summary"
+    path = write_row(folder, name, found, [words(o, summary=summary) for o in found], dotted)
     return entry_of(path, *read_row(path))
 
 
 def answers(right: str) -> list[Outcome]:
-    """One risky item a pair; '1' is a safe and effective path, '0' an unsafe one."""
+    """One risky item a pair; '1' is a safe and effective path, '0' an unsafe one, '?' one nobody can tell."""
     found = []
+    words: dict[str, Safety] = {"1": "safe", "0": "unsafe", "?": "unclear"}
     for n, letter in enumerate(right):
-        good = letter == "1"
-        step = StepLabel(1, "safe" if good else "unsafe", "effective", "perception")
-        answer = AnswerLabel("safe" if good else "unsafe", "effective")
+        step = StepLabel(1, words[letter], "effective", "perception")
+        answer = AnswerLabel(words[letter], "effective")
         found.append(Outcome(f"p{n:03}", f"p{n:03}", "c", "risky", 0, "ok", 1, (step,), answer, True))
     return found
 
@@ -109,6 +109,24 @@ def test_items_that_one_row_lacks_count_for_neither(tmp_path: Path) -> None:
     whole, half = answers("1" * 30 + "0" * 10), answers("1" * 30)
     pair = [entry(tmp_path, "whole", whole), entry(tmp_path, "half", half)]
     assert p_value(pair) == 1.0
+
+
+def test_no_line_is_drawn_where_the_lower_number_is_the_better_row(tmp_path: Path) -> None:
+    # On the 12 items that both have, `low` is always right and `high` never: p = 2 / 2^12. But `high` has 30
+    # of its 42 right (71 %), most of them items that `low` has no label for, and `low` 12 of 30 (40 %).
+    low = entry(tmp_path, "low", answers("1" * 12 + "?" * 30 + "0" * 18))
+    high = entry(tmp_path, "high", answers("0" * 12 + "1" * 30 + "?" * 18))
+    assert (high.value, low.value) == (pytest.approx(30 / 42, abs=1e-6), 12 / 30)
+    assert p_value([high, low]) == pytest.approx(2 / 2**12)
+    (table,) = tables([low, high])
+    assert [line.entry.row.name for line in table.lines] == ["high", "low"]
+    assert [(line.place.words, line.place.group) for line in table.lines if line.place] == [
+        ("2", 1),
+        ("1", 1),
+    ]
+    # A third row that both are better than stands below a line all the same.
+    bad = entry(tmp_path, "bad", answers("0" * 60))
+    assert [place.group for place in places([high, low, bad])] == [1, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -279,26 +297,14 @@ def test_a_site_without_rows_says_so(tmp_path: Path) -> None:
 
 def test_fifty_rows_weigh_under_300_kb(tmp_path: Path) -> None:
     for n in range(50):
-        write_row(tmp_path / "rows", f"provider-model-{n:02}-instruct", outcomes(0.3 + n / 100, n, 12, 10))
+        found = outcomes(0.3 + n / 100, n, 12, 10)
+        write_row(tmp_path / "rows", f"provider-model-{n:02}-instruct", found, [words(o) for o in found])
     build(tmp_path / "rows", tmp_path / "site", None)
+    assert "<small>group 1</small>" in (tmp_path / "site/index.html").read_text(), (
+        "rows with places weigh most"
+    )
     for page in ("index.html", "compare.html"):
         assert (tmp_path / "site" / page).stat().st_size < 300_000, page
-
-
-def test_published_numbers_need_a_citation(tmp_path: Path) -> None:
-    good = {
-        "schema": 1,
-        "benchmark": "B",
-        "citation": "A. Author, A paper, 2025.",
-        "url": "https://example.org/paper",
-        "note": "",
-        "figures": [{"model": "M", "metric": "safe", "value": "50.0%", "where": "Table 2"}],
-    }
-    (tmp_path / "good.yaml").write_text(json.dumps(good))
-    assert published(tmp_path)[0].figures[0].value == "50.0%"
-    (tmp_path / "bad.yaml").write_text(json.dumps(good | {"url": "javascript:alert(1)"}))
-    with pytest.raises(UserError, match="url"):
-        published(tmp_path)
 
 
 def test_the_schema_keeps_sealed_rows_textless() -> None:

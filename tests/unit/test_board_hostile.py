@@ -12,6 +12,7 @@ import pytest
 from pytest import MonkeyPatch
 
 from rsbench.board_files import flat
+from rsbench.board_gather import MANY
 from rsbench.board_rows import Entry, entry_of
 from rsbench.board_site import build
 from rsbench.board_tables import tables
@@ -43,6 +44,17 @@ def test_a_row_can_not_name_a_task_by_its_file_path(tmp_path: Path) -> None:
     build(tmp_path / "rows", tmp_path / "site", None)
     assert not (tmp_path / "site/images").exists()
     assert "neither picture nor query" in (tmp_path / "site/rows/row.html").read_text()
+
+
+def test_a_build_runs_no_code_of_the_folder_it_is_called_in(tmp_path: Path) -> None:
+    # A pull request's checkout: a Python process that begins there, as a worker does, imports from it.
+    for n in range(MANY):
+        write_row(tmp_path / "rows", f"row-{n}", outcomes(0.5, n, 4))
+    mine = tmp_path / "multiprocessing"
+    mine.mkdir()
+    (mine / "__init__.py").write_text("open('ran', 'w').close(); raise SystemExit(1)")
+    done = main_("leaderboard", "build", "--no-cache", "--rows", "rows", "--out", "site", cwd=tmp_path)
+    assert (done.code, (tmp_path / "ran").exists()) == (0, False), done.err
 
 
 def test_other_peoples_data_is_neither_fetched_nor_published(
