@@ -34,7 +34,7 @@
   }
   function otherwise(a, b) {
     const found = Object.keys(a.settings).filter((name) => a.settings[name] !== b.settings[name]).map((name) => `${name} ${a.settings[name]} and ${b.settings[name]}`);
-    return found.length ? [el("p", { class: "note" }, `These rows were made with other settings: ${found.join("; ")}. Differences may come of those.`)] : [];
+    return found.length ? [el("p", { class: "note" }, `These rows were made with different settings: ${found.join("; ")}. What differs below may come from that.`)] : [];
   }
   const asked = new Map(); // row → the promise of its values
   function values(r) { // in this page, or in one of their own, which hands them over: a page on a disk may fetch nothing
