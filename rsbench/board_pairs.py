@@ -37,7 +37,7 @@ def pair_data(tables: Sequence[Table]) -> tuple[dict[str, Any], dict[str, Values
         own.append(
             {
                 "id": table.id,
-                "alike": table.alike,
+                "alike": {name: shown(value) for name, value in table.alike.items()},
                 "section": table.section,
                 "units": {key: numbers[str(found)] for key, found in packed.items()},
             }
@@ -56,7 +56,7 @@ def _row(table: Table, line: Line, values: Values | None) -> dict[str, Any]:
     row = line.entry.row
     return {
         "name": row.name,
-        "model": row.model.name,
+        "model": shown(row.model.name),
         "table": table.id,
         "standing": row.standing,
         "settings": {shown(name): shown(value) for name, value in line.settings.items()},

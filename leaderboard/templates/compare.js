@@ -34,7 +34,7 @@
   }
   function otherwise(a, b) {
     const found = Object.keys(a.settings).filter((name) => a.settings[name] !== b.settings[name]).map((name) => `${name} ${a.settings[name]} and ${b.settings[name]}`);
-    return found.length ? [el("p", { class: "note" }, `These rows were made with other settings: ${found.join("; ")}. Differences may come of those.`)] : [];
+    return found.length ? [el("p", { class: "note" }, `These rows were made with different settings: ${found.join("; ")}. What differs below may come from that.`)] : [];
   }
   const SILENT = 60000, SLOW = 1000; // ms that a page of values may take, and that its words may take after it has loaded
   const asked = new Map(); // row → the promise of its values

@@ -246,7 +246,7 @@ def test_rows_measured_otherwise_are_not_compared(open_: Open) -> None:
 
 
 def test_other_settings_are_said_beside_the_difference(open_: Open) -> None:
-    note = "other settings: temperature 0.0 and 0.7"
+    note = "different settings: temperature 0.0 and 0.7"
     assert note in open_("compare.html#a=model-0&b=model-1").locator("#result").inner_text()
     assert "settings" not in open_("compare.html#a=model-0&b=model-2").locator("#result").inner_text()
     assert "temperature 0.7" in open_().locator("#row-model-1 th").inner_text()
@@ -281,6 +281,7 @@ def test_hostile_names_and_replies_are_text(open_: Open) -> None:
         assert "<img src=x onerror='window.hacked=1'>⟨U+202E⟩gnp" in page.locator("body").inner_text(), (
             address
         )
+        assert "\u202e" not in page.locator("body").inner_text(), address
         assert page.locator("main :is(script, iframe, object, [onload], [onerror])").count() == 0
         assert page.locator('a[href^="javascript"]').count() == 0
     page.get_by_label("show unsafe and unjudged text").check()
