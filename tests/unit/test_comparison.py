@@ -13,6 +13,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 from comparing.facts import Facts  # noqa: E402
 from comparing.figure import forest  # noqa: E402
+from comparing.labels import prefixes  # noqa: E402
 from comparing.numbers import (  # noqa: E402
     Measured,
     Results,
@@ -32,6 +33,9 @@ from rsbench.row_check import check_row  # noqa: E402
 from rsbench.shelves import find  # noqa: E402
 from rsbench.two_way import TwoWay, two_way  # noqa: E402
 from rsbench.types import AnswerLabel, Item, ItemImage, Outcome, Reply, Scene, StepLabel, UserError  # noqa: E402
+from srpo_train.branches import read_branches  # noqa: E402
+from srpo_train.exploration import Exploration  # noqa: E402
+from tests.explore_process import ScriptedBrancher, drifting, run, samples  # noqa: E402
 from tests.unit.judging import make_item  # noqa: E402
 
 
@@ -203,6 +207,27 @@ def test_what_neither_judge_can_tell_is_no_agreement(tmp_path: Path) -> None:
     _, _, outcome, step = labels(facts)
     assert outcome == "| outcome | 10 | 75.00% | 0 | 1 | 0 | 6 |"
     assert step == "| step | 14 | 37.50% | 0 | 1 | 4 | 6 |"
+
+
+def test_the_words_before_a_branch_are_the_path_s_or_those_of_the_branch_that_was_searched(
+    tmp_path: Path,
+) -> None:
+    run(
+        tmp_path,
+        Exploration("uniform", k=5, branch_label="outcome", turns=1),
+        ScriptedBrancher(says=drifting),
+    )
+    branches = list(read_branches(tmp_path / "branches.jsonl"))
+    items = {sample.item.id: sample.item for sample in samples()}
+    before = prefixes(branches, items, "here")
+    turned = [one for one in branches if one.origin]
+    # More steps than the reference path has, and words that are not in it.
+    assert {one.prefix_steps for one in turned} >= {3} and len(before) == len(branches)
+    for one in branches:
+        assert before[one.key] == "".join(map(chr, one.prefix_ids)), "a character is a token here"
+    lost = [one for one in branches if one.key != turned[0].origin]
+    with pytest.raises(UserError, match=f"here: item '{turned[0].item}': .* which is not there whole"):
+        prefixes(lost, items, "here")
 
 
 def test_rows_of_another_version_are_refused() -> None:
