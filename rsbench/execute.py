@@ -109,16 +109,20 @@ async def _work(
     async def stage(label: str, model: Model | None, judge: Judge | None) -> None:
         """Walk the plan; by batch again and again, as long as there is something to ask for."""
         calls = [c for c in engine.batches.values() if c.judging == (model is None)]
-        for one in calls:
-            await one.open(folder, judge_name(judge, settings.hints) if judge else MODEL)
-        while True:
-            tally.stage = label
-            await engine.run(plan, folder, model, judge, settings.hints, workers, bool(calls))
-            if not any([await one.settle() for one in calls]):
-                break
-        for one in calls:
-            one.finish()
-            engine.stopped = engine.stopped or one.stopped
+        try:
+            for one in calls:
+                await one.open(folder, judge_name(judge, settings.hints) if judge else MODEL)
+            while True:
+                tally.stage = label
+                await engine.run(plan, folder, model, judge, settings.hints, workers, bool(calls))
+                if not any([await one.settle() for one in calls]):
+                    break
+            for one in calls:
+                one.finish()
+                engine.stopped = engine.stopped or one.stopped
+        finally:
+            for one in calls:
+                one.close()
 
     try:
         # Two local models need not fit into memory together: the first is freed before the second.
