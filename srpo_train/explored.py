@@ -23,8 +23,9 @@ from srpo_train.exploration import MANIFEST, Exploration
 from srpo_train.labels import label
 from srpo_train.recipes import ExploreCard
 
-APART = ("workers", "branch_label")  # of no account, and looked at by itself
-ADAPTIVE = ("pairs_per_prefix", "first", "min_chance")  # the uniform sampler does not read them
+APART = {"workers", "branch_label"}  # of no account, and looked at by itself
+OLDER = {"turns": 0, "prefixes": "all"}  # what explorations did that do not name these settings yet
+ADAPTIVE = {"pairs_per_prefix", "first", "min_chance"}  # the uniform sampler does not read them
 
 
 def ordered(samples: Iterable[Sample], card: ExploreCard) -> list[Sample]:
@@ -128,9 +129,11 @@ def read_explored(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        # What an older exploration does not name, it did as it is done by default.
-        settings = dataclasses.asdict(Exploration()) | found["settings"]
-        return {"settings": settings, "judge": {**found["judge"]}, "model": {**found["model"]}}
+        return {
+            "settings": OLDER | found["settings"],
+            "judge": {**found["judge"]},
+            "model": {**found["model"]},
+        }
     except FileNotFoundError as error:
         raise UserError(
             f"{path}: not there, so how {FILE} was made can't be told; keep the exploration's folder whole"
@@ -146,18 +149,20 @@ def _check_explored(path: Path, explored: dict[str, Any], card: ExploreCard, pre
         UserError: naming every setting in which they differ.
     """
     settings = explored["settings"]
-    asked = {key: getattr(card, key) for key in settings if hasattr(card, key) and key not in APART}
+    known = {one.name for one in dataclasses.fields(Exploration)} - APART
+    asked = {key: value for key, value in card.model_dump().items() if key in known}
     asked |= {"hints": not card.hint_blind, "prefixes": prefixes}
-    if settings["sampler"] == card.sampler == "uniform":
+    if settings.get("sampler") == card.sampler == "uniform":
         asked = {key: value for key, value in asked.items() if key not in ADAPTIVE}
     wrong = [
-        f"settings.{key}: {settings[key]!r} there, {value!r} in the recipe"
+        f"settings.{key}: {settings.get(key)!r} there, {value!r} in the recipe"
         for key, value in asked.items()
-        if settings[key] != value
+        if settings.get(key) != value
     ]
-    if card.branch_label not in (settings["branch_label"], "outcome"):
+    rule = settings.get("branch_label")
+    if rule is None or card.branch_label not in (rule, "outcome"):
         wrong.append(
-            f"settings.branch_label: {settings['branch_label']!r} there, {card.branch_label!r} in the recipe "
+            f"settings.branch_label: {rule!r} there, {card.branch_label!r} in the recipe "
             "(labels by step would serve both)"
         )
     if card.judge is not None and not _is_judge(card.judge, explored["judge"].get("name", "")):
