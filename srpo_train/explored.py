@@ -24,8 +24,9 @@ from srpo_train.labels import label
 from srpo_train.recipes import ExploreCard
 
 APART = {"workers", "branch_label"}  # of no account, and looked at by itself
-OLDER = {"turns": 0, "prefixes": "all"}  # what explorations did that do not name these settings yet
-ADAPTIVE = {"pairs_per_prefix", "first", "min_chance"}  # the uniform sampler does not read them
+# What explorations did that do not name these settings yet.
+OLDER = {"turns": 0, "prefixes": "all", "across_items": False}
+ADAPTIVE = {"pairs_per_prefix", "first", "min_chance", "across_items"}  # not read by the uniform sampler
 
 
 def ordered(samples: Iterable[Sample], card: ExploreCard) -> list[Sample]:

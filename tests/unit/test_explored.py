@@ -135,7 +135,16 @@ def test_branches_that_were_made_otherwise_than_the_recipe_says_are_refused(
 def test_what_makes_no_difference_to_the_branches_is_no_reason_to_refuse_them(tmp_path: Path) -> None:
     settings = Exploration("uniform", k=2)
     run(tmp_path, settings)
-    same = asks(settings, judge="scripted", workers=9, batch_size=1, first=2, min_chance=0.5, budget=10**6)
+    same = asks(
+        settings,
+        judge="scripted",
+        workers=9,
+        batch_size=1,
+        first=2,
+        min_chance=0.5,
+        budget=10**6,
+        across_items=False,
+    )
     assert taken(tmp_path, same, "all", samples()).items == 3
     # Whole replies alone are another exploration: its tokens pay for more items.
     with pytest.raises(UserError, match="settings.prefixes: 'all' there, 'start' in the recipe"):
@@ -150,16 +159,24 @@ def test_the_adaptive_sampler_s_own_settings_count_for_it(tmp_path: Path) -> Non
         taken(tmp_path, asks(settings, min_chance=0.5), "all", samples())
 
 
-def test_an_exploration_of_before_a_setting_was_there_did_as_is_done_by_default(tmp_path: Path) -> None:
-    settings = Exploration("uniform", k=2)
+def test_an_exploration_of_before_a_setting_was_there_did_as_was_done_then(tmp_path: Path) -> None:
+    settings = Exploration("adaptive", k=4, across_items=False)
     run(tmp_path, settings)
     path = tmp_path / "explore.json"
     known = json.loads(path.read_text())
-    del known["settings"]["turns"], known["settings"]["prefixes"]
+    for name in ("turns", "prefixes", "across_items"):
+        del known["settings"][name]
     path.write_text(json.dumps(known))
     assert taken(tmp_path, asks(settings), "all", samples()).items == 3
-    with pytest.raises(UserError, match="settings.turns: 0 there, 1"):
-        taken(tmp_path, asks(settings, turns=1), "all", samples())
+    # Today's default is not what was done.
+    with pytest.raises(
+        UserError, match="across_items: False there, True in the recipe; settings.turns: 0 there, 1"
+    ):
+        taken(tmp_path, asks(settings, turns=1, across_items=True), "all", samples())
+    del known["settings"]["k"]
+    path.write_text(json.dumps(known))
+    with pytest.raises(UserError, match="settings.k: None there, 4 in the recipe"):
+        taken(tmp_path, asks(settings), "all", samples())
 
 
 def test_branches_of_which_nobody_says_how_they_were_made_are_refused(tmp_path: Path) -> None:
