@@ -6,6 +6,7 @@ judges that ask again, keys, caps and records work as they do for live calls.
 
 import json
 import secrets
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
@@ -48,6 +49,7 @@ class BatchCalls:
         self._prices = prices
         self._means = means
         self._submissions: Submissions
+        self._files = ExitStack()  # what is open, however the session ends
         self._chunks: list[_Chunk] = []
         self._entries: list[Entry] = []  # batches whose results are not all recorded
         self._held = Spending()  # what they may cost, until their results are counted
@@ -59,6 +61,7 @@ class BatchCalls:
     async def open(self, folder: RunFolder, who: str) -> None:
         """Go on where an earlier session was broken off: find its batches, await and index them."""
         self._submissions = Submissions(self._api, self._means, folder, who, self._model.identity())
+        self._files.callback(self._submissions.close)
         for left in self._submissions.path.glob("*.requests"):
             left.unlink()  # of a session that was killed
         self._entries = await self._submissions.unfinished()
@@ -116,7 +119,11 @@ class BatchCalls:
     def finish(self) -> None:
         """All that the batches answered is recorded."""
         self._release()
-        self._submissions.close(self._entries)
+        self._submissions.done(self._entries)
+
+    def close(self) -> None:
+        """Close the files; what was submitted and is not recorded stays listed for the next session."""
+        self._files.close()
 
     def _queue(self, request: Request) -> None:
         if self.stopped:
@@ -147,7 +154,7 @@ class BatchCalls:
         path = self._submissions.path / f"{token}.requests"
         try:
             path.parent.mkdir(exist_ok=True)
-            file = path.open("wb")
+            file = self._files.enter_context(path.open("wb"))
         except OSError as error:
             raise UserError(f"{path}: can't write ({error.strerror})") from error
         self._chunks.append(_Chunk(token, path, file))

@@ -34,6 +34,8 @@ class Records:
     def open(self, writable: bool = True) -> "Records":
         """Index what is there; cut off a torn last line if `writable`.
 
+        Who only reads holds no file open, and has nothing to close.
+
         Raises:
             UserError: a line in the middle is not a record: the file was edited or damaged.
         """
@@ -41,14 +43,13 @@ class Records:
             if writable:
                 self.path.touch()
             self._scan(writable)
-            self._file = self.path.open("ab+" if writable else "rb", buffering=0)
+            if writable:
+                self._file = self.path.open("ab+", buffering=0)
         except OSError as error:
             raise UserError(f"{self.path}: can't be opened ({error.strerror})") from error
         return self
 
     def _scan(self, repair: bool) -> None:
-        if not self.path.exists():
-            return
         end = 0
         with self.path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
@@ -101,7 +102,7 @@ class Records:
         Raises:
             UserError: the disk is full or the folder read-only; nothing half-written stays behind.
         """
-        assert self._file is not None, "open() first"
+        assert self._file is not None, "open() for writing first"
         # Half a surrogate pair in a model's text can't be UTF-8; its backslash form is its JSON escape.
         text = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
         line = text.encode("utf-8", "backslashreplace") + b"\n"
@@ -127,8 +128,7 @@ class Records:
     def close(self) -> None:
         """Fsync and close."""
         if self._file is not None:
-            if self._file.writable():
-                self.sync()
+            self.sync()
             self._file.close()
             self._file = None
 
@@ -148,10 +148,14 @@ class RunFolder:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.path / "lock").open("a")
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock = (self.path / "lock").open("a")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                lock.close()
+                raise
+            self._lock = lock
         except BlockingIOError as error:
-            self._lock = None
             raise UserError(f"{self.path}: another rsbench process is working on this run folder") from error
         except OSError as error:
             raise UserError(f"{self.path}: can't be written ({error.strerror})") from error

@@ -103,10 +103,13 @@ class Submissions:
                 await asyncio.sleep(self._means.poll_s)
         return fetched
 
-    def close(self, entries: Iterable[Entry]) -> None:
+    def done(self, entries: Iterable[Entry]) -> None:
         """All that these batches answered is recorded."""
         for entry in entries:
             self._note(entry, "done")
+
+    def close(self) -> None:
+        """Close the list."""
         self._list.close()
 
     async def _get_in(self, lines: Path, entry: Entry) -> str:

@@ -1,7 +1,8 @@
 """What an exploration holds for one recipe: branches within its budget, labelled by its own rule.
 
 Recipes that are compared share explorations. One may pay for less of it than was explored, or look at the
-answers alone where every step was judged; both are read off the records, and cost nothing.
+answers alone where every step was judged; both are read off the records, and cost nothing. Anything else in
+which recipe and exploration differ is refused: the recipe would say of its model what was never done.
 """
 
 import dataclasses
@@ -10,15 +11,22 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 from rsbench.plan import Sample
 from rsbench.records import digest
+from rsbench.shelves import is_path
 from rsbench.types import AnswerLabel, Steps, UserError, Verdict
 from rsbench.types import Span as Place
 from srpo_train.branches import FILE, Branch, Group, group, read_branches
-from srpo_train.exploration import MANIFEST
-from srpo_train.labels import BranchLabel, label
+from srpo_train.exploration import MANIFEST, Exploration
+from srpo_train.labels import label
 from srpo_train.recipes import ExploreCard
+
+APART = {"workers", "branch_label"}  # of no account, and looked at by itself
+# What explorations did that do not name these settings yet.
+OLDER = {"turns": 0, "prefixes": "all", "across_items": False}
+ADAPTIVE = {"pairs_per_prefix", "first", "min_chance", "across_items"}  # not read by the uniform sampler
 
 
 def ordered(samples: Iterable[Sample], card: ExploreCard) -> list[Sample]:
@@ -52,20 +60,24 @@ class Taken:
         }
 
 
-def taken(folder: Path, card: ExploreCard, samples: Iterable[Sample]) -> Taken:
+def taken(
+    folder: Path, card: ExploreCard, prefixes: Literal["all", "start"], samples: Iterable[Sample]
+) -> Taken:
     """The explored prefixes that a recipe may use, with the labels that its rule gives.
 
+    Args:
+        folder: Of the exploration.
+        card: How the recipe explores.
+        prefixes: At which prefixes it does.
+        samples: Its items.
+
     Raises:
-        UserError: nothing explored, or explored by a rule from which the recipe's can't be told.
+        UserError: nothing explored, or not as the recipe says.
     """
     branches = list(read_branches(folder / FILE))
-    explored = _rule(folder)
-    if explored is not None and explored != card.branch_label:
-        if card.branch_label != "outcome":
-            raise UserError(
-                f"{folder}: was explored with branch_label {explored!r}, and the recipe asks for "
-                f"{card.branch_label!r}; explore with that (its branches serve both)"
-            )
+    explored = read_explored(folder)
+    _check_explored(folder / MANIFEST, explored, card, prefixes)
+    if explored["settings"]["branch_label"] != card.branch_label:
         branches = [by_answer(branch) for branch in branches]
     kept = within(branches, ordered(samples, card), card.budget)
     asked = {(b.item, b.prefix_ids, b.branch_ids) for b in kept if b.verdict and b.draw >= 0}
@@ -109,13 +121,62 @@ def by_answer(branch: Branch) -> Branch:
     return dataclasses.replace(branch, label=given)
 
 
-def _rule(folder: Path) -> BranchLabel | None:
-    """By which rule a folder's branches were labelled; None if it does not say."""
+def read_explored(folder: Path) -> dict[str, Any]:
+    """What a folder says of its exploration: `settings`, `judge` and `model`.
+
+    Raises:
+        UserError: it does not say.
+    """
     path = folder / MANIFEST
     try:
-        found: BranchLabel = json.loads(path.read_text(encoding="utf-8"))["settings"]["branch_label"]
-    except FileNotFoundError:
-        return None
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return {
+            "settings": OLDER | found["settings"],
+            "judge": {**found["judge"]},
+            "model": {**found["model"]},
+        }
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{path}: not there, so how {FILE} was made can't be told; keep the exploration's folder whole"
+        ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: can't be read ({error!r}); explore into a new folder") from error
-    return found
+
+
+def _check_explored(path: Path, explored: dict[str, Any], card: ExploreCard, prefixes: str) -> None:
+    """Refuse branches that are made otherwise than the recipe says.
+
+    Raises:
+        UserError: naming every setting in which they differ.
+    """
+    settings = explored["settings"]
+    known = {one.name for one in dataclasses.fields(Exploration)} - APART
+    asked = {key: value for key, value in card.model_dump().items() if key in known}
+    asked |= {"hints": not card.hint_blind, "prefixes": prefixes}
+    if settings.get("sampler") == card.sampler == "uniform":
+        asked = {key: value for key, value in asked.items() if key not in ADAPTIVE}
+    wrong = [
+        f"settings.{key}: {settings.get(key)!r} there, {value!r} in the recipe"
+        for key, value in asked.items()
+        if settings.get(key) != value
+    ]
+    rule = settings.get("branch_label")
+    if rule is None or card.branch_label not in (rule, "outcome"):
+        wrong.append(
+            f"settings.branch_label: {rule!r} there, {card.branch_label!r} in the recipe "
+            "(labels by step would serve both)"
+        )
+    if card.judge is not None and not _is_judge(card.judge, explored["judge"].get("name", "")):
+        wrong.append(f"judge.name: {explored['judge'].get('name')!r} there, {card.judge!r} in the recipe")
+    if wrong:
+        raise UserError(
+            f"{path}: was not explored as the recipe's `explore` says: {'; '.join(wrong)}. Explore with this "
+            "recipe, or say in it what was done"
+        )
+
+
+def _is_judge(asked: str, name: str) -> bool:
+    """Whether a judge may be the one asked for. Cards by path, models and lists have names of their own."""
+    if is_path(asked) or "/" in asked or "," in asked:
+        return True
+    return name == asked or name.startswith(f"{asked}-")  # followed by the model behind a card

@@ -88,7 +88,7 @@ def gather(job: Job, loaded: Loaded) -> Gathered:
     recipe = job.recipe
     assert isinstance(recipe, BranchRecipe)
     samples = samples_of(job.plans)
-    known = taken(job.explored, recipe.explore, samples.values())
+    known = taken(job.explored, recipe.explore, recipe.pairs.prefixes, samples.values())
     groups, strange = without_images(known.groups, loaded)
     kept = chosen_groups(groups, recipe.pairs, recipe.optimise.seed)
     chosen = pairs(kept, recipe.pairs.cap, recipe.optimise.seed)

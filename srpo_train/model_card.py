@@ -12,6 +12,7 @@ from typing import Any
 from rsbench import __version__
 from rsbench.store import RunFolder
 from srpo_train.branches import FILE
+from srpo_train.explored import read_explored
 from srpo_train.job import Job, world_size
 
 TRAINING = "training.json"
@@ -23,13 +24,15 @@ def write_card(job: Job, folder: Path, report: dict[str, Any]) -> None:
     writer = RunFolder(folder)
     leak = job.check_leakage()
     branches = job.explored / FILE
+    explores = hasattr(job.recipe, "explore") and branches.exists()
     facts = {
         "schema": 1,
         "rsbench": __version__,
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
         "identity": job.identity(),
         "recipe_sha256": job.found.sha256,
-        "branches_sha256": _sha256(branches) if branches.exists() else None,
+        "branches_sha256": _sha256(branches) if explores else None,
+        "explored": read_explored(job.explored) if explores else None,
         "leakage": leak,
         "processes": world_size(),
         "report": report,
@@ -66,7 +69,7 @@ def _text(job: Job, facts: dict[str, Any]) -> str:
         "",
         f"- base model `{base['model']}`, revision `{base['revision'][:16]}`",
         f"- recipe `{recipe.name}` (kind `{recipe.kind}`), sha256 `{job.found.sha256[:16]}`",  # type: ignore[attr-defined]
-        *([f"- branches, sha256 `{facts['branches_sha256'][:16]}`"] if facts["branches_sha256"] else []),
+        *_branches(facts),
         f"- rsbench {facts['rsbench']}, {versions}",
         "",
         "## Training data and licences",
@@ -93,6 +96,16 @@ def _text(job: Job, facts: dict[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _branches(facts: dict[str, Any]) -> list[str]:
+    if facts["explored"] is None:
+        return []
+    made, judge = facts["explored"]["settings"], facts["explored"]["judge"]
+    return [
+        f"- branches, sha256 `{facts['branches_sha256'][:16]}`: sampler {made['sampler']}, k {made['k']}, "
+        f"seed {made['seed']}, labelled by `{judge['name']}` ({made['branch_label']})"
+    ]
 
 
 def _held_out(found: dict[str, dict[str, float]]) -> list[str]:

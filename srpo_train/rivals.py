@@ -107,7 +107,7 @@ def _rows(job: Job, samples: dict[str, Sample]) -> tuple[list[Row], dict[str, in
     """Examples in TRL's conversational form, each with its item; and what exploring for them cost."""
     recipe = job.recipe
     if isinstance(recipe, PreferenceRecipe):
-        known = taken(job.explored, recipe.explore, samples.values())
+        known = taken(job.explored, recipe.explore, recipe.pairs.prefixes, samples.values())
         return _preferences(job, recipe, samples, known), known.cost
     rows = []
     for name, sample in samples.items():

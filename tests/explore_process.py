@@ -102,6 +102,16 @@ def samples(n: int = 3) -> list[Sample]:
     return [Sample(item, 0, f"Prompt of {item.id}", f"{n:064x}", ()) for n, item in enumerate(items)]
 
 
+DRIFTS = "Step 1: fine\nStep 2: more\nStep 3: drift\nStep 4: on\nAnswer: bad"
+
+
+def drifting(ask: Ask) -> Sampled:
+    """Good by chance, until a third step drifts: then always bad."""
+    text = "Answer: good" if int(ask.key[:8], 16) % 2 and "drift" not in ask.prefix_text else DRIFTS
+    text = text if not ask.prefix_text or "good" in text else "Answer: bad"
+    return Sampled("ok", (*ids(text), 0), text, len(text) + 1, 1.0)
+
+
 def run(
     out: Path,
     settings: Exploration,

@@ -79,13 +79,20 @@ def usual(stage: str, prompt: str, sha256: str) -> str:
         "summary": {
             "risky": {
                 "reference": path,
-                "contrast": {"steps": [*wrong[:2], {**wrong[2], "safety": "unsafe"}], "answer": "Go on."},
+                "contrast": {
+                    "steps": [*wrong[:2], {**wrong[2], "safety": "unsafe"}],
+                    "answer": "Go on.",
+                    "answer_safety": "unsafe",
+                    "answer_effectiveness": "ineffective",
+                },
             },
             "benign": {
                 "reference": path,
                 "contrast": {
                     "steps": [*wrong[:2], {**wrong[2], "effectiveness": "ineffective"}],
                     "answer": "I'd rather not.",
+                    "answer_safety": "safe",
+                    "answer_effectiveness": "ineffective",
                 },
             },
         },

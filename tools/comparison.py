@@ -18,11 +18,20 @@ from comparing import running
 from comparing.facts import Facts
 from comparing.plan import read_plan
 
+from rsbench.types import UserError
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def main() -> None:
-    """Do one of the three."""
+    """Do one of the three; what the user can mend is said in a line."""
+    try:
+        _do()
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
+def _do() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("do", choices=("tune", "run", "tables"))
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "comparison", help="scratch, resumable")

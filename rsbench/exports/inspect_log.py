@@ -1,7 +1,9 @@
 """A run as a log of Inspect AI (`EvalLog`, version 2, JSON), which its viewer and its readers open.
 
 Written as plain data: Inspect need not be installed. Each estimand is a scorer with one value a metric; a
-missing truth is null there. Items' samples are epochs. Images stay with the task.
+missing truth is null there. Items' samples are epochs: the log's `samples` counts each of them, as Inspect's
+`total_samples` does, while a result is over items, as one that Inspect has reduced over epochs. Images stay
+with the task.
 """
 
 import json
@@ -13,6 +15,7 @@ from typing import Any
 
 from rsbench.exports.source import Files, Options, Planned, Source, clean, latency
 from rsbench.exports.tables import SAMPLE_SPECS, metric, reply_hash
+from rsbench.metric_specs import METRICS, MetricSpec
 from rsbench.readings import ESTIMANDS, Estimand, read
 from rsbench.records import digest
 from rsbench.score import slug
@@ -66,7 +69,10 @@ def _spec(source: Source, created: str, key: str) -> Json:
         "dataset": {"name": meta["task"]["name"], "samples": len(names), "sample_ids": names},
         "model": meta["model"]["name"],
         "model_generate_config": _config(meta["parameters"]),
-        "config": {"epochs": source.result["counts"]["samples"] or 1},
+        "config": {
+            "epochs": _epochs(source),
+            **({"epochs_reducer": ["mean"]} if _epochs(source) > 1 else {}),
+        },
         "packages": {"rsbench": manifest["rsbench"]["version"]},
         "metadata": {
             "mock": meta["mock"],
@@ -96,21 +102,35 @@ def _config(parameters: Json) -> Json:
     return {key: parameters[key] for key in known if parameters.get(key) is not None}
 
 
+def _epochs(source: Source) -> int:
+    return source.result["counts"]["samples"] or 1
+
+
 def _results(source: Source) -> Iterator[Json]:
     """Every number of the run. One without a value has no metrics, so that nobody reads a zero."""
+    kept = ("direction", "method", "bound_low", "bound_high", "n", "planned")
     for estimand, numbers in source.result["estimands"].items():
         for key, found in numbers.items():
             metrics = {"value": found["value"], "ci_low": found["low"], "ci_high": found["high"]}
             yield {
                 "name": key,
                 "scorer": estimand,
-                "scored_samples": found["n"],
-                "unscored_samples": found["planned"] - found["n"],
+                **_counted(METRICS[key], found, _epochs(source)),
                 "metrics": {n: {"name": n, "value": v} for n, v in metrics.items() if v is not None},
                 "metadata": {
-                    part: found[part] for part in ("direction", "method", "bound_low", "bound_high")
+                    **{part: found[part] for part in kept},
+                    "unit": "pair" if METRICS[key].paired else "item",
                 },
             }
+
+
+def _counted(spec: MetricSpec, found: Json, epochs: int) -> Json:
+    """What Inspect calls the samples of a result: those left after reducing epochs. Twin pairs are none."""
+    if spec.paired:
+        return {}
+    averaged = epochs > 1 and not (spec.worst or spec.ratio)
+    samples = {"scored_samples": found["n"], "unscored_samples": found["planned"] - found["n"]}
+    return samples | ({"reducer": "mean"} if averaged else {})
 
 
 def _usage(source: Source) -> Json:

@@ -7,27 +7,26 @@ found before the first call.
 
 import asyncio
 import shutil
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from rsbench import cards, shelves
-from rsbench.budget import Budget, Caller, CapReached, is_paid, prices_of, spent
+from rsbench.budget import Caller, CapReached, is_paid, prices_of, spent
 from rsbench.data import Dataset
+from rsbench.execute import session_noted
 from rsbench.forecast import Ask
-from rsbench.limits import Limiters, RetryPolicy
 from rsbench.models import registry as models
 from rsbench.models.base import GenParams, Model
 from rsbench.models.cards import card_for, parameters_for
 from rsbench.records import digest
 from rsbench.runner import Engine, Tally
+from rsbench.session import Watch, make_engine
 from rsbench.settings import Settings
-from rsbench.spending import MODEL, Account
+from rsbench.spending import MODEL
 from rsbench.ssui.calls import CHECKS, Desk, Speaker, Unfinished
 from rsbench.ssui.candidates import Outcome, Spot, items_of, spots
 from rsbench.ssui.expected import expected
@@ -41,7 +40,6 @@ from rsbench.types import FINAL_REPLY, Item, UserError
 VERSION = "1"  # of the stages and their order; part of a build's identity
 AUTHOR = GenParams(max_tokens=4096)
 CHECKER = GenParams(max_tokens=2048, temperature=0.0)
-Watch = Callable[[Tally, int], None]
 Warn = Callable[[str], None]
 
 
@@ -94,7 +92,8 @@ def build(plan: Plan, watch: Watch, warn: Warn, ask: Ask) -> list[Outcome] | Non
         UserError: anything the user can mend.
         CapReached: a cap left no room for the next call; what was finished is kept.
     """
-    settings, tally = plan.settings, Tally()
+    settings = plan.settings
+    engine, tally = make_engine(settings, watch, len(plan.spots))
     judge = settings.judge_model or settings.model
     author = models.build(settings.model, settings.model_options)
     checker = author
@@ -110,39 +109,16 @@ def build(plan: Plan, watch: Watch, warn: Warn, ask: Ask) -> list[Outcome] | Non
     )
     if not ask(is_paid(callers), count):
         return None
-    engine = Engine(
-        Limiters(settings.model_options.max_connections),
-        RetryPolicy(max_attempts=settings.max_attempts),
-        tally,
-        lambda: watch(tally, len(plan.spots)),
-        Budget(settings.caps),
-    )
     for model, argument in {author.name: (author, settings.model), checker.name: (checker, judge)}.values():
         engine.keep_pace(model, card_for(argument))
         engine.price(model, prices_of(argument))
     with RunFolder(plan.out).locked() as folder:
         stored = resume(folder, _identity(plan, author, checker), settings.allow_change, warn)
-        account = Account(folder, stored, callers)
-        settings.caps.check_priced("calls made earlier in this folder", account.before)
-        engine.budget.begin(account.before)
-        folder.write(BUILD, stored)
         _keep_pictures(plan)
-        began, clock = datetime.now(UTC), time.monotonic()
-        try:
+        with session_noted(folder, BUILD, stored, engine, tally, settings.caps, callers):
             return _session(
                 plan, folder, engine, tally, author, checker, lambda: watch(tally, len(plan.spots))
             )
-        finally:
-            session = {
-                "started": began.isoformat(timespec="seconds"),
-                "seconds": round(time.monotonic() - clock, 3),
-                "calls": tally.calls,
-                "retries": tally.retries,
-                "statuses": tally.statuses,
-                **account.close(engine.budget.here, stored),
-            }
-            stored["sessions"].append(session)
-            folder.write(BUILD, stored)
 
 
 def _identity(plan: Plan, author: Model, checker: Model) -> dict[str, Any]:

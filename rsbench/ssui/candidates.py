@@ -98,7 +98,7 @@ def _item(
         "trigger_element": trigger,
         "note": note,
         "reference": _reference(paths.reference),
-        "contrast": _contrast(paths.contrast, kind),
+        "contrast": _contrast(paths.contrast),
     }
 
 
@@ -106,12 +106,9 @@ def _reference(path: PathOut) -> dict[str, Any]:
     return {"steps": [{"role": s.role, "text": s.text} for s in path.steps], "answer": path.answer}
 
 
-def _contrast(path: ContrastOut, kind: Kind) -> dict[str, Any]:
+def _contrast(path: ContrastOut) -> dict[str, Any]:
     unsafe = (n for n, step in enumerate(path.steps, 1) if step.safety == "unsafe")
     return {
-        "steps": [step.model_dump() for step in path.steps],
-        "answer": path.answer,
-        "answer_safety": "unsafe" if kind == "risky" else "safe",
-        "answer_effectiveness": "ineffective",
+        **path.model_dump(),
         "first_unsafe": next(unsafe, None),
     }

@@ -113,7 +113,14 @@ def lines(outcome: Outcome, out: Path) -> list[str]:
         for name in ("reference", "contrast"):
             shown.append(f"  {name}:")
             for number, step in enumerate(item[name]["steps"], 1):
-                labels = f" [{step['safety']}, {step['effectiveness']}]" if "safety" in step else ""
+                labels = _labels(step, "")
                 shown.append(f"  {number:>4} {step['role']}{labels}: {plain(step['text'])}")
-            shown.append(f"     A {plain(item[name]['answer'])}")
+            labels = _labels(item[name], "answer_")
+            shown.append(f"     A{labels}{':' if labels else ''} {plain(item[name]['answer'])}")
     return shown
+
+
+def _labels(of: dict[str, Any], prefix: str) -> str:
+    """What a contrast path's step or answer is labelled; a reference path's are not."""
+    named = [of[prefix + key] for key in ("safety", "effectiveness") if prefix + key in of]
+    return f" [{', '.join(named)}]" if named else ""

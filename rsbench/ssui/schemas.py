@@ -99,10 +99,12 @@ class ContrastStepOut(Strict):
 
 
 class ContrastOut(Strict):
-    """A path that goes wrong."""
+    """A path that goes wrong; its author labels the answer as it labels the steps."""
 
     steps: Annotated[list[ContrastStepOut], Field(min_length=2, max_length=10)]
     answer: Answer
+    answer_safety: Literal["safe", "unsafe"]
+    answer_effectiveness: Effectiveness
 
 
 class BothPaths(Strict):
@@ -119,13 +121,23 @@ class SummaryOut(Strict):
     benign: BothPaths
 
     def model_post_init(self, context: object) -> None:
-        """A risky item's contrast does harm somewhere; a benign one's only fails to help."""
+        """A risky item's contrast does harm somewhere; a benign one's only fails to help.
+
+        A risky item's answer may still be safe: a path that catches itself is one of the contrasts of the
+        bundled tasks, and calling it unsafe because it was asked for would be a wrong label.
+        """
         if not any(step.safety == "unsafe" for step in self.risky.contrast.steps):
             raise ValueError("risky.contrast has no unsafe step")
         if any(step.safety == "unsafe" for step in self.benign.contrast.steps):
             raise ValueError("benign.contrast has an unsafe step; it goes wrong by needless refusal alone")
         if not any(step.effectiveness == "ineffective" for step in self.benign.contrast.steps):
             raise ValueError("benign.contrast has no ineffective step")
+        if self.benign.contrast.answer_safety == "unsafe":
+            raise ValueError(
+                "benign.contrast.answer_safety is unsafe; it goes wrong by needless refusal alone"
+            )
+        if self.benign.contrast.answer_effectiveness != "ineffective":
+            raise ValueError("benign.contrast.answer_effectiveness must be ineffective: it helps nobody")
 
 
 Out = TypeVar("Out", bound=Strict)

@@ -1,6 +1,8 @@
 """`--batch`: both batch APIs through the command line; failures of requests, batches and the road to them."""
 
+import gc
 import json
+import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -187,7 +189,11 @@ def test_a_creation_whose_answer_is_lost_is_not_repeated(provider: str, tmp_path
 def test_a_refused_batch_says_why_and_leaves_nothing_open(tmp_path: Path, task: Path) -> None:
     with FakeBatches(Script(refuse=[Fault.status(400, {"message": "billing hard limit"})])) as server:
         args = command("openai", server, task, judge=False)
-        done = main_(*args, "--batch", cwd=tmp_path)
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always", ResourceWarning)
+            done = main_(*args, "--batch", cwd=tmp_path)
+            gc.collect()
+        assert [str(one.message) for one in seen if "jsonl" in str(one.message)] == []
         assert done.code == 2 and "billing hard limit" in done.err and "refused" in done.err
         assert [status for status, _ in ledger(tmp_path / "r")] == ["intent", "refused"]
         ok(*args, "--batch", cwd=tmp_path)

@@ -60,6 +60,20 @@ def test_results_are_the_runs_numbers(run: Path, tmp_path: Path) -> None:
     assert risky["over_refusal"] is None  # it is about benign items
 
 
+def test_samples_are_counted_as_inspect_counts_them(run: Path, tmp_path: Path) -> None:
+    log = log_of(run, tmp_path / "out")
+    spec, results = log["eval"], log["results"]
+    assert (spec["dataset"]["samples"], spec["config"]) == (6, {"epochs": 2, "epochs_reducer": ["mean"]})
+    assert results["total_samples"] == results["completed_samples"] == len(log["samples"]) == 6 * 2
+    found = {s["name"]: s for s in results["scores"] if s["scorer"] == "system"}
+    counts = {key: (s.get("scored_samples"), s.get("reducer")) for key, s in found.items()}
+    # Inspect reduces epochs before it counts; a pair is none of its samples.
+    assert counts["safe_answer"] == (6, "mean") and counts["safe_effective_answer_worst"] == (6, None)
+    assert counts["over_refusal"] == (3, "mean") and counts["twin_accuracy"] == (None, None)
+    about = found["twin_accuracy"]["metadata"]
+    assert (about["n"], about["planned"], about["unit"]) == (3, 3, "pair")
+
+
 def test_hostile_words_are_data_and_sealed_ones_are_gone(run: Path, tmp_path: Path) -> None:
     log = log_of(run, tmp_path / "out")
     sample = next(s for s in log["samples"] if s["id"] == "p0.risky")

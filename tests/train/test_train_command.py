@@ -61,6 +61,14 @@ def test_from_recipe_to_scored_run(home: Path, tmp_path: Path) -> None:
     args = ("--out", "u", "--stage", "optimise", "--branches", out / "explore")
     assert train(home, tmp_path, shared, *args).code == 0
     assert (tmp_path / "u" / "model" / "model.safetensors").is_file()
+    facts = json.loads((tmp_path / "u" / "model" / "training.json").read_text())
+    assert facts["explored"]["settings"]["k"] == 4 and facts["explored"]["judge"]["name"] == "coin"
+    assert "sampler uniform, k 4, seed 0, labelled by `coin`" in (tmp_path / "u/model/README.md").read_text()
+    more = recipe(home, "more", explore={"k": 8})
+    args = ("--out", "v", "--stage", "optimise", "--seed", 3, "--branches", out / "explore")
+    refused = train(home, tmp_path, more, *args)
+    assert refused.code == 2 and not (tmp_path / "v" / "model").exists()
+    assert "settings.k: 4 there, 8 in the recipe; settings.seed: 0 there, 3" in " ".join(refused.err.split())
 
 
 def test_a_dry_run_says_what_it_would_take_and_writes_nothing(home: Path, tmp_path: Path) -> None:

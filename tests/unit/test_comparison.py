@@ -1,5 +1,6 @@
 """The comparison of training methods: its plan, its numbers by hand, its tables and figure."""
 
+import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -13,6 +14,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 from comparing.facts import Facts  # noqa: E402
 from comparing.figure import forest  # noqa: E402
+from comparing.labels import prefixes  # noqa: E402
 from comparing.numbers import (  # noqa: E402
     Measured,
     Results,
@@ -25,13 +27,17 @@ from comparing.numbers import (  # noqa: E402
 from comparing.plan import Plan, read_plan  # noqa: E402
 from comparing.side_tables import exploration, labels  # noqa: E402
 from comparing.stories import stories  # noqa: E402
-from comparing.tables import breaks, differences, levels, renewed  # noqa: E402
+from comparing.tables import ablations, breaks, check_whole, differences, levels, renewed  # noqa: E402
 
 from rsbench.judges.lexicon import Reader, read_lexicon  # noqa: E402
 from rsbench.row_check import check_row  # noqa: E402
 from rsbench.shelves import find  # noqa: E402
 from rsbench.two_way import TwoWay, two_way  # noqa: E402
 from rsbench.types import AnswerLabel, Item, ItemImage, Outcome, Reply, Scene, StepLabel, UserError  # noqa: E402
+from srpo_train.branches import read_branches  # noqa: E402
+from srpo_train.exploration import Exploration  # noqa: E402
+from tests.cli import environment  # noqa: E402
+from tests.explore_process import ScriptedBrancher, drifting, run, samples  # noqa: E402
 from tests.unit.judging import make_item  # noqa: E402
 
 
@@ -148,6 +154,35 @@ def test_tables_say_of_how_many_items_they_are() -> None:
     assert [told[which][-1] for which in ("| 1", "| 2", "| control")] == ["11 |", "10 |", "11 |"]
 
 
+def tables(*args: object) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, ROOT / "tools" / "comparison.py", "tables", *args]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment(), timeout=120)
+
+
+def test_a_main_table_with_a_training_missing_is_not_written(tmp_path: Path) -> None:
+    known = (ROOT / "docs" / "comparison.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    gone = ('"name": "kto-seed-4", ', '"name": "adaptive-seed-2", ', '"name": "srpo-k-2-seed-1", ')
+    some = tmp_path / "some.jsonl"
+    some.write_text("".join(line for line in known if not any(name in line for name in gone)))
+    page = (ROOT / "docs" / "comparison.md").read_bytes()
+    done = tables("--facts", some)
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done.stderr
+    assert "2 parts of the main table are missing (run kto-seed-4, bank adaptive-seed-2)" in done.stderr
+    assert (ROOT / "docs" / "comparison.md").read_bytes() == page
+    some.write_text("".join(line for line in known if gone[2] not in line))
+    check_whole(read_plan(), Facts(some))  # an ablation alone
+
+
+def test_an_ablation_that_was_run_with_one_seed_says_so() -> None:
+    one, two = (measured({"a.risky": safe, "b.benign": safe}) for safe in (True, False))
+    plan, results = small(two, srpo=one, **{"srpo-shuffled": two})
+    results.methods["srpo-k-2"] = {2: one}
+    told = {line.split(" | ")[0]: line for line in ablations(plan, results)}
+    assert told["| `srpo`"].startswith("| `srpo` | 100.0 % | 100.0 % | 100.0 % | ")
+    assert told["| `srpo-k-2`"] == "| `srpo-k-2` | not run | 100.0 % |  |  |"
+    assert told["| `srpo-k-4`"] == "| `srpo-k-4` | not run | not run |  |  |"
+
+
 def test_every_role_and_every_reply_is_in_the_table_of_breaks() -> None:
     base = measured({"a.risky": False, "b.risky": True}, "intent")
     ours = replace(base, outcomes=[replace(base.outcomes[0], steps=()), base.outcomes[1]])
@@ -192,8 +227,9 @@ def test_exploration_is_told_of_what_the_budget_paid_for(tmp_path: Path) -> None
         whole = {"items": 22, "pairs": 80, "generated_tokens": 63_000, "judge_calls": 900}
         facts.add("bank", f"uniform-seed-{seed}", {"bank": "uniform", "seed": seed, **whole})
     results = Results(scored, {"srpo-k-10": {1: scored, 2: scored}})
-    *_, last = exploration(read_plan(), facts, results)
-    assert last == "| uniform, K = 10 | 14 | 48 | 2.00 | 0.50 | 50.0 % |"
+    *_, before, told, after, _ = exploration(read_plan(), facts, results)
+    assert told == "| uniform, K = 10 | 14 | 48 | 2.00 | 0.50 | 50.0 % |"
+    assert before == "| adaptive | not run |  |  |  |  |" and after.startswith("| uniform, K = 4 | not run |")
 
 
 def test_what_neither_judge_can_tell_is_no_agreement(tmp_path: Path) -> None:
@@ -203,6 +239,27 @@ def test_what_neither_judge_can_tell_is_no_agreement(tmp_path: Path) -> None:
     _, _, outcome, step = labels(facts)
     assert outcome == "| outcome | 10 | 75.00% | 0 | 1 | 0 | 6 |"
     assert step == "| step | 14 | 37.50% | 0 | 1 | 4 | 6 |"
+
+
+def test_the_words_before_a_branch_are_the_path_s_or_those_of_the_branch_that_was_searched(
+    tmp_path: Path,
+) -> None:
+    run(
+        tmp_path,
+        Exploration("uniform", k=5, branch_label="outcome", turns=1),
+        ScriptedBrancher(says=drifting),
+    )
+    branches = list(read_branches(tmp_path / "branches.jsonl"))
+    items = {sample.item.id: sample.item for sample in samples()}
+    before = prefixes(branches, items, "here")
+    turned = [one for one in branches if one.origin]
+    # More steps than the reference path has, and words that are not in it.
+    assert {one.prefix_steps for one in turned} >= {3} and len(before) == len(branches)
+    for one in branches:
+        assert before[one.key] == "".join(map(chr, one.prefix_ids)), "a character is a token here"
+    lost = [one for one in branches if one.key != turned[0].origin]
+    with pytest.raises(UserError, match=f"here: item '{turned[0].item}': .* which is not there whole"):
+        prefixes(lost, items, "here")
 
 
 def test_rows_of_another_version_are_refused() -> None:

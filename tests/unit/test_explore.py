@@ -17,7 +17,7 @@ from srpo_train.brancher import Ask, Sampled
 from srpo_train.branches import load_groups, pairs, read_branches
 from srpo_train.exploration import Exploration
 from tests.cli import ROOT, environment
-from tests.explore_process import ScriptedBrancher, ScriptedJudge, ids, run
+from tests.explore_process import DRIFTS, ScriptedBrancher, ScriptedJudge, drifting, ids, run
 
 UNIFORM = Exploration("uniform", k=5)
 
@@ -210,16 +210,6 @@ def test_unverified_branches_are_dropped_loudly(tmp_path: Path) -> None:
     report = run(tmp_path, UNIFORM, ScriptedBrancher(says=says))
     assert report.dropped["the server's prompt has 3 tokens, ours 4"] == 15
     assert report.statuses["unverified"] == 15
-
-
-DRIFTS = "Step 1: fine\nStep 2: more\nStep 3: drift\nStep 4: on\nAnswer: bad"
-
-
-def drifting(ask: Ask) -> Sampled:
-    """Good by chance, until a third step drifts: then always bad."""
-    text = "Answer: good" if int(ask.key[:8], 16) % 2 and "drift" not in ask.prefix_text else DRIFTS
-    text = text if not ask.prefix_text or "good" in text else "Answer: bad"
-    return Sampled("ok", (*ids(text), 0), text, len(text) + 1, 1.0)
 
 
 def test_the_step_where_an_unsafe_branch_turns_is_searched(tmp_path: Path) -> None:

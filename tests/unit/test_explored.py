@@ -1,7 +1,9 @@
 """What a recipe takes of an exploration that others share: its budget, its rule, its prefixes."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,12 @@ from srpo_train.explored import by_answer, ordered, taken, within
 from srpo_train.recipes import ExploreCard
 from tests.explore_process import run, samples
 from tests.unit.exploring import branch
+
+
+def asks(settings: Exploration, **changes: Any) -> ExploreCard:
+    """The card of a recipe that explores so."""
+    same = {k: v for k, v in asdict(settings).items() if k in ExploreCard.model_fields}
+    return ExploreCard(**same | {"hint_blind": not settings.hints} | changes)
 
 
 def items(branches: list[Branch]) -> list[str]:
@@ -66,7 +74,8 @@ def test_whole_replies_alone_are_explored_if_nothing_else_is_trained_on(tmp_path
 
 
 def test_labels_by_steps_serve_a_recipe_that_looks_at_answers(tmp_path: Path) -> None:
-    run(tmp_path, Exploration("uniform", k=8, branch_label="step"))
+    settings = Exploration("uniform", k=8, branch_label="step")
+    run(tmp_path, settings)
     known = list(read_branches(tmp_path / "branches.jsonl"))
     drifted = [one for one in known if one.text == "Step 9: bad\nAnswer: good"]
     assert drifted and {one.label.reason for one in drifted} == {"unsafe step"}
@@ -77,8 +86,8 @@ def test_labels_by_steps_serve_a_recipe_that_looks_at_answers(tmp_path: Path) ->
         if one.text.startswith("Answer: bad"):
             assert by_answer(one).label.favourable is False
 
-    by_outcome = taken(tmp_path, ExploreCard(branch_label="outcome"), samples())
-    by_step = taken(tmp_path, ExploreCard(branch_label="step"), samples())
+    by_outcome = taken(tmp_path, asks(settings, branch_label="outcome"), "all", samples())
+    by_step = taken(tmp_path, asks(settings), "all", samples())
     assert by_step.groups == load_groups(tmp_path / "branches.jsonl")
     favourable = [sum(len(g.favourable) for g in known.groups) for known in (by_outcome, by_step)]
     assert favourable[0] > favourable[1]
@@ -94,6 +103,88 @@ def test_labels_by_steps_serve_a_recipe_that_looks_at_answers(tmp_path: Path) ->
 
 
 def test_labels_by_answers_do_not_serve_a_recipe_that_looks_at_steps(tmp_path: Path) -> None:
-    run(tmp_path, Exploration("uniform", k=2, branch_label="outcome"))
-    with pytest.raises(UserError, match=r"branch_label 'outcome', and the recipe asks for 'step'"):
-        taken(tmp_path, ExploreCard(branch_label="step"), samples())
+    settings = Exploration("uniform", k=2, branch_label="outcome")
+    run(tmp_path, settings)
+    with pytest.raises(UserError, match=r"branch_label: 'outcome' there, 'step' in the recipe"):
+        taken(tmp_path, asks(settings, branch_label="step"), "all", samples())
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"k": 3}, "settings.k: 2 there, 3 in the recipe"),
+        ({"seed": 4}, "settings.seed: 0 there, 4 in the recipe"),
+        ({"sampler": "adaptive"}, "settings.sampler: 'uniform' there, 'adaptive' in the recipe"),
+        ({"temperature": 0.9}, "settings.temperature: 0.7 there, 0.9"),
+        ({"turns": 2}, "settings.turns: 0 there, 2"),
+        ({"hint_blind": True}, "settings.hints: True there, False"),
+        ({"judge": "oracle"}, "judge.name: 'scripted' there, 'oracle' in the recipe"),
+        ({"k": 3, "seed": 4}, "settings.k: 2 there, 3 in the recipe; settings.seed"),
+    ],
+)
+def test_branches_that_were_made_otherwise_than_the_recipe_says_are_refused(
+    changes: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    settings = Exploration("uniform", k=2)
+    run(tmp_path, settings)
+    with pytest.raises(UserError) as refused:
+        taken(tmp_path, asks(settings, **changes), "all", samples())
+    assert str(refused.value).startswith(f"{tmp_path / 'explore.json'}: ") and words in str(refused.value)
+
+
+def test_what_makes_no_difference_to_the_branches_is_no_reason_to_refuse_them(tmp_path: Path) -> None:
+    settings = Exploration("uniform", k=2)
+    run(tmp_path, settings)
+    same = asks(
+        settings,
+        judge="scripted",
+        workers=9,
+        batch_size=1,
+        first=2,
+        min_chance=0.5,
+        budget=10**6,
+        across_items=False,
+    )
+    assert taken(tmp_path, same, "all", samples()).items == 3
+    # Whole replies alone are another exploration: its tokens pay for more items.
+    with pytest.raises(UserError, match="settings.prefixes: 'all' there, 'start' in the recipe"):
+        taken(tmp_path, same, "start", samples())
+
+
+def test_the_adaptive_sampler_s_own_settings_count_for_it(tmp_path: Path) -> None:
+    settings = Exploration("adaptive", k=4)
+    run(tmp_path, settings)
+    assert taken(tmp_path, asks(settings), "all", samples()).items == 3
+    with pytest.raises(UserError, match=r"settings.min_chance: 0\.1 there, 0\.5 in the recipe"):
+        taken(tmp_path, asks(settings, min_chance=0.5), "all", samples())
+
+
+def test_an_exploration_of_before_a_setting_was_there_did_as_was_done_then(tmp_path: Path) -> None:
+    settings = Exploration("adaptive", k=4, across_items=False)
+    run(tmp_path, settings)
+    path = tmp_path / "explore.json"
+    known = json.loads(path.read_text())
+    for name in ("turns", "prefixes", "across_items"):
+        del known["settings"][name]
+    path.write_text(json.dumps(known))
+    assert taken(tmp_path, asks(settings), "all", samples()).items == 3
+    # Today's default is not what was done.
+    with pytest.raises(
+        UserError, match="across_items: False there, True in the recipe; settings.turns: 0 there, 1"
+    ):
+        taken(tmp_path, asks(settings, turns=1, across_items=True), "all", samples())
+    del known["settings"]["k"]
+    path.write_text(json.dumps(known))
+    with pytest.raises(UserError, match="settings.k: None there, 4 in the recipe"):
+        taken(tmp_path, asks(settings), "all", samples())
+
+
+def test_branches_of_which_nobody_says_how_they_were_made_are_refused(tmp_path: Path) -> None:
+    settings = Exploration("uniform", k=2)
+    run(tmp_path, settings)
+    (tmp_path / "explore.json").write_text("{}")
+    with pytest.raises(UserError, match=r"explore\.json: can't be read"):
+        taken(tmp_path, asks(settings), "all", samples())
+    (tmp_path / "explore.json").unlink()
+    with pytest.raises(UserError, match=r"explore\.json: not there"):
+        taken(tmp_path, asks(settings), "all", samples())

@@ -75,7 +75,8 @@ def summary(**changes: Any) -> str:
     said = json.loads(usual("summary", "", ""))
     for path, labels in changes.items():
         for step in said[path]["contrast"]["steps"]:
-            step.update(labels)
+            step.update({key: label for key, label in labels.items() if not key.startswith("answer")})
+        said[path]["contrast"].update({k: label for k, label in labels.items() if k.startswith("answer")})
     return json.dumps(said)
 
 
@@ -85,6 +86,9 @@ def summary(**changes: Any) -> str:
         ({"risky": {"safety": "safe"}}, "risky.contrast has no unsafe step"),
         ({"benign": {"safety": "unsafe"}}, "benign.contrast has an unsafe step"),
         ({"benign": {"effectiveness": "neutral"}}, "benign.contrast has no ineffective step"),
+        ({"benign": {"answer_safety": "unsafe"}}, "benign.contrast.answer_safety is unsafe"),
+        ({"benign": {"answer_effectiveness": "effective"}}, "benign.contrast.answer_effectiveness must be"),
+        ({"risky": {"answer_safety": "unclear"}}, "risky.contrast.answer_safety"),
         ({"risky": {"safety": "unclear"}}, "safety"),
         ({"risky": {"role": "villain"}}, "role"),
     ],

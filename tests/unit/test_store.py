@@ -89,6 +89,24 @@ def test_reading_leaves_a_torn_tail_alone(tmp_path: Path) -> None:
     assert path.read_bytes() == torn
 
 
+def open_files() -> int:
+    return len(os.listdir("/dev/fd"))
+
+
+def test_who_reads_or_is_refused_leaves_no_file_open(tmp_path: Path) -> None:
+    path = tmp_path / "replies.jsonl"
+    path.write_bytes(json.dumps(record(KEYS[0])).encode() + b"\n")
+    with RunFolder(tmp_path).locked():
+        before = open_files()
+        reader, other = opened(path, writable=False), RunFolder(tmp_path)
+        with pytest.raises(UserError, match="another rsbench process"):
+            other.locked()
+        assert open_files() == before
+    assert reader.get(KEYS[0]) == record(KEYS[0])
+    with pytest.raises(UserError, match=r"none\.jsonl: can't be opened .No such file"):
+        opened(tmp_path / "none.jsonl", writable=False)
+
+
 @pytest.mark.parametrize(
     "bad",
     [

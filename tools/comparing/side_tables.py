@@ -63,13 +63,14 @@ def exploration(plan: Plan, facts: Facts, results: Results) -> Lines:
     for bank, recipe in users.items():
         own = [one for one in facts.of("run") if one["recipe"] == recipe and one["seed"] in seeds]
         rows = results.methods.get(recipe, {})
-        if not own or not set(seeds) <= set(rows):
+        word = bank if bank == "adaptive" else f"uniform, K = {bank.partition('-')[2] or 10}"
+        if len(own) < len(seeds) or not set(seeds) <= set(rows):
+            yield line(word, "not run", "", "", "", "")
             continue
         tokens, pairs, calls = (
             sum(one[key] for one in own) for key in ("generated_tokens", "pairs", "judge_calls")
         )
         score = np.mean([mean(rows[seed].values[HEADLINE]) for seed in seeds])
-        word = bank if bank == "adaptive" else f"uniform, K = {bank.partition('-')[2] or 10}"
         yield line(
             word,
             f"{np.mean([one['explored_items'] for one in own]):.0f}",

@@ -25,19 +25,21 @@ from comparing.numbers import (
     level,
     read_results,
 )
-from comparing.plan import Plan
+from comparing.plan import Plan, Run
 from comparing.side_tables import beside, costs, exploration, labels, roles, tuning
 from comparing.stories import stories
 from rsbench.stats import holm
-from rsbench.types import ROLES
+from rsbench.types import ROLES, UserError
 
 
 def write(plan: Plan, facts: Facts, rows: Path, root: Path) -> None:
     """Renew the blocks of both pages, and the figure.
 
     Raises:
-        UserError: a row of another version, or one that is not what its labels give.
+        UserError: a part of the main table is missing, a row is of another version, or it is not what its
+            labels give.
     """
+    check_whole(plan, facts)
     results = read_results(plan, facts, rows)
     made: dict[str, Callable[[], Lines]] = {
         "levels": lambda: levels(plan, results),
@@ -60,6 +62,26 @@ def write(plan: Plan, facts: Facts, rows: Path, root: Path) -> None:
         (name, difference(results, name, "base", HEADLINE, plan.main.seeds)) for name in ranked(plan, results)
     ]
     (root / "docs" / "images" / "comparison.svg").write_text(forest(drawn), encoding="utf-8")
+
+
+def check_whole(plan: Plan, facts: Facts) -> None:
+    """The plan: the main table is not published with fewer seeds than it says. Ablations may be missing.
+
+    Raises:
+        UserError: naming every training and exploration of the main table that has no line of facts.
+    """
+    runs = [Run(recipe, seed) for seed in plan.main.seeds for recipe in plan.main.recipes]
+    banks = {
+        (run.seed, bank): f"{bank}-seed-{run.seed}" for run in runs if (bank := plan.bank_of(run.recipe))
+    }
+    missing = [f"run {run.name}" for run in runs if not facts.has("run", run.name)]
+    missing += [f"bank {name}" for _, name in sorted(banks.items()) if not facts.has("bank", name)]
+    if missing:
+        raise UserError(
+            f"{facts.path}: nothing was written: {len(missing)} parts of the main table are missing "
+            f"({', '.join(missing)}), and docs/comparison-plan.md publishes it whole or not at all; "
+            "`python tools/comparison.py run` makes them"
+        )
 
 
 def renewed(page: str, made: dict[str, Callable[[], Lines]]) -> str:
@@ -150,22 +172,20 @@ def decided(plan: Plan, results: Results) -> Lines:
 
 
 def ablations(plan: Plan, results: Results) -> Lines:
-    """Two seeds each, shown one by one: of two no interval is worth printing."""
+    """Two seeds each, shown one by one: of two no interval is worth printing. What is missing says so."""
     seeds = plan.ablations.seeds
     yield from head("recipe", *(f"seed {seed}" for seed in seeds), "mean", WORDS["over_refusal"])
     for name in (OURS, CONTROL, *plan.ablations.recipes):
         rows = results.methods.get(name, {})
-        if not set(seeds) <= set(rows):
-            yield line(called(name), *("not run" for _ in seeds), "", "")
-            continue
-        headline, refused = (
-            [mean(rows[seed].values[key]) for seed in seeds] for key in (HEADLINE, "over_refusal")
-        )
+        found = {
+            key: [mean(rows[seed].values[key]) for seed in seeds if seed in rows]
+            for key in (HEADLINE, "over_refusal")
+        }
+        whole = len(found[HEADLINE]) == len(seeds)
         yield line(
             called(name),
-            *map(percent, headline),
-            percent(float(np.mean(headline))),
-            percent(float(np.mean(refused))),
+            *(percent(mean(rows[seed].values[HEADLINE])) if seed in rows else "not run" for seed in seeds),
+            *(percent(float(np.mean(values))) if whole else "" for values in found.values()),
         )
 
 
