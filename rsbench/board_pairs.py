@@ -104,7 +104,9 @@ def _values(units: Units, ids: tuple[str, ...]) -> str | list[float | None]:
         packed = whole
     if packed.dtype == np.int8:
         return packed.astype(np.uint8).tobytes().translate(_CHARACTERS).decode("ascii")
-    return [None if value != value else round(value, 6) for value in packed.tolist()]
+    different, which = np.unique(packed, return_inverse=True)  # few: shares of a few steps
+    rounded = [None if value != value else round(value, 6) for value in different.tolist()]
+    return [rounded[n] for n in which.tolist()]
 
 
 _CHARACTERS = bytes.maketrans(bytes((0, 1, 255)), b"01-")

@@ -146,7 +146,9 @@ def play(sampler: Adaptive | Uniform, shares: list[float], rng: random.Random) -
 
     def look(there: list[bool]) -> Seen:
         good = sum(there)
-        return Seen(len(there), good, len(there) - good, min(4, good * (len(there) - good)), 20 * len(there), 1.0)
+        return Seen(
+            len(there), good, len(there) - good, min(4, good * (len(there) - good)), 20 * len(there), 1.0
+        )
 
     while any(more := sampler.next([look(there) for there in drawn])):
         for there, share, n in zip(drawn, shares, more, strict=True):
