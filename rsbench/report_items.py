@@ -35,15 +35,11 @@ def samples(folder: RunFolder, judge: str) -> Iterator[Sample]:
     identity = folder.manifest()["judges"][judge]["identity"]
     replies = folder.replies(FINAL_REPLY).open(writable=False)
     verdicts = folder.verdicts(FINAL_VERDICT).open(writable=False)
-    try:
-        for planned, outcome in zip(folder.plan(), outcomes(folder, judge), strict=True):
-            record = replies.get(planned["key"])
-            reply = read_reply(record) if record else None
-            found = verdicts.get(verdict_key(planned["key"], reply, identity)) if reply else None
-            yield Sample(outcome, reply, read_verdict(found) if found else None)
-    finally:
-        replies.close()
-        verdicts.close()
+    for planned, outcome in zip(folder.plan(), outcomes(folder, judge), strict=True):
+        record = replies.get(planned["key"])
+        reply = read_reply(record) if record else None
+        found = verdicts.get(verdict_key(planned["key"], reply, identity)) if reply else None
+        yield Sample(outcome, reply, read_verdict(found) if found else None)
 
 
 def task_items(folder: RunFolder) -> dict[str, tuple[str, Item]]:

@@ -22,16 +22,13 @@ _CUT = ("ok", "truncated", "unparsed")  # statuses of replies that were cut into
 def text_lines(folder: RunFolder) -> Iterator[dict[str, Any]]:
     """The final replies of a run, in plan order; a sample that never got one has no line."""
     replies = folder.replies(FINAL_REPLY).open(writable=False)
-    try:
-        for planned in folder.plan():
-            record = replies.get(planned["key"])
-            if record is not None:
-                reply = read_reply(record)
-                head = {"item": planned["item"], "sample": planned["sample"], "status": reply.status}
-                digests = {"reasoning_kind": "summary"} if reply.reasoning_kind == "summary" else {}
-                yield {**head, "text": reply.text, "reasoning": reply.reasoning, **digests}
-    finally:
-        replies.close()
+    for planned in folder.plan():
+        record = replies.get(planned["key"])
+        if record is not None:
+            reply = read_reply(record)
+            head = {"item": planned["item"], "sample": planned["sample"], "status": reply.status}
+            digests = {"reasoning_kind": "summary"} if reply.reasoning_kind == "summary" else {}
+            yield {**head, "text": reply.text, "reasoning": reply.reasoning, **digests}
 
 
 def as_text(lines: Iterator[dict[str, Any]]) -> bytes:
@@ -43,12 +40,9 @@ def as_text(lines: Iterator[dict[str, Any]]) -> bytes:
 def chain_visibility(folder: RunFolder) -> ReasoningKind:
     """How much reasoning a run's replies show."""
     replies = folder.replies(FINAL_REPLY).open(writable=False)
-    try:
-        records = (replies.get(planned["key"]) for planned in folder.plan())
-        said = (read_reply(record) for record in records if record is not None)
-        return visible_chain((reply, len(segment(reply).steps)) for reply in said)
-    finally:
-        replies.close()
+    records = (replies.get(planned["key"]) for planned in folder.plan())
+    said = (read_reply(record) for record in records if record is not None)
+    return visible_chain((reply, len(segment(reply).steps)) for reply in said)
 
 
 def visible_chain(said: Iterable[tuple[Reply, int]]) -> ReasoningKind:

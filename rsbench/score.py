@@ -91,12 +91,8 @@ def outcomes(folder: RunFolder, judge: str) -> Iterator[Outcome]:
     identity = folder.manifest()["judges"][judge]["identity"]
     replies = folder.replies(FINAL_REPLY).open(writable=False)
     verdicts = folder.verdicts(FINAL_VERDICT).open(writable=False)
-    try:
-        for planned in folder.plan():
-            yield _outcome(planned, replies, verdicts, identity)
-    finally:
-        replies.close()
-        verdicts.close()
+    for planned in folder.plan():
+        yield _outcome(planned, replies, verdicts, identity)
 
 
 def _outcome(

@@ -20,7 +20,10 @@ PLAN = "plan.jsonl"
 
 
 class Records:
-    """One append-only JSONL file, indexed by content key. The last record of a key counts."""
+    """One append-only JSONL file, indexed by content key. The last record of a key counts.
+
+    Who writes must `close`; a reader holds no file between two records.
+    """
 
     def __init__(self, path: Path, final: frozenset[str]) -> None:
         self.path = path

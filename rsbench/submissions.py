@@ -188,12 +188,7 @@ class Submissions:
 def has_open_batches(folder: RunFolder) -> bool:
     """Whether answers are on their way to a folder."""
     found = folder.batches(FINAL_BATCH)
-    if not found.path.exists():
-        return False
-    try:
-        return bool(found.open(writable=False).unfinished())
-    finally:
-        found.close()
+    return found.path.exists() and bool(found.open(writable=False).unfinished())
 
 
 def custom_id(token: str, key: str) -> str:

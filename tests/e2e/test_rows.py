@@ -1,10 +1,8 @@
 """Rows: what a run exports can be recomputed by a stranger, and anything else is refused with the reason."""
 
-import gc
 import hashlib
 import json
 import shutil
-import warnings
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,7 @@ from rsbench.row_check import check_row
 from rsbench.row_labels import read_labels
 from rsbench.row_texts import as_text, chain_visibility, read_texts, text_lines
 from rsbench.rows import RECOMPUTED, Claims, json_schema, make_row, rows_in
-from rsbench.score import SEED, outcomes, pick_judge
+from rsbench.score import SEED
 from rsbench.store import RunFolder
 from rsbench.types import UserError
 from tests.cli import JUDGE, MODEL, main_, ok, remote, write_task
@@ -231,16 +229,6 @@ def test_digests_of_reasoning_stay_digests_when_they_are_judged_again(finished: 
     texts.write_bytes(as_text(text_lines(RunFolder(run))))
     assert {reply.reasoning_kind for reply in read_texts(texts).values()} == {"summary"}
     assert chain_visibility(RunFolder(run)) == "summary" != chain_visibility(RunFolder(finished))
-
-
-def test_records_that_were_read_are_closed(finished: Path) -> None:
-    folder = RunFolder(finished)
-    with warnings.catch_warnings(record=True) as seen:
-        warnings.simplefilter("always", ResourceWarning)
-        assert len(list(outcomes(folder, pick_judge(folder.manifest(), None)))) == 6
-        assert chain_visibility(folder) == "full"
-        gc.collect()
-    assert [str(one.message) for one in seen if issubclass(one.category, ResourceWarning)] == []
 
 
 def forged(path: Path, **changes: object) -> Path:

@@ -1,10 +1,12 @@
 """The run folder survives what kills a process: torn tails, full disks, a second process, no rights."""
 
+import gc
 import json
 import os
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,6 +80,21 @@ class Crashes(RuleBasedStateMachine):
 
 Crashes.TestCase.settings = settings(max_examples=40, stateful_step_count=15, deadline=None, derandomize=True)
 test_crashes = Crashes.TestCase
+
+
+def test_whoever_reads_has_no_file_to_close(tmp_path: Path) -> None:
+    path = tmp_path / "replies.jsonl"
+    writer = opened(path)
+    writer.append(record(KEYS[0]))
+    writer.close()
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always", ResourceWarning)
+        assert opened(path, writable=False).get(KEYS[0]) == record(KEYS[0])
+        gc.collect()
+    assert [str(one.message) for one in seen] == []
+    path.unlink()
+    with pytest.raises(UserError, match=r"replies\.jsonl: can't be opened \(No such file"):
+        opened(path, writable=False)
 
 
 def test_reading_leaves_a_torn_tail_alone(tmp_path: Path) -> None:
