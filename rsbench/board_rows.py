@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rsbench import compare
 from rsbench.estimates import Unit
 from rsbench.metrics import METRICS, item_units
 from rsbench.readings import read_items
@@ -135,23 +136,14 @@ def section(row: Row) -> str:
 
 
 def settings(row: Row) -> dict[str, str]:
-    """How replies were asked for: generation parameters that were given, and samples an item.
-
-    No part of `alike`, for a model is measured as it was run; where rows of a table differ, they say so. With
-    which parameters imported replies were made, nobody here knows.
-    """
-    given = {name: str(value) for name, value in row.model.parameters.items() if value is not None}
-    if row.model.identity.get("provider") == "import":
-        given = dict.fromkeys(row.model.parameters, "unknown")
-    return given | {"samples an item": f"{row.counts['planned'] / row.counts['items']:g}"}
+    """How a row's replies were asked for; no part of `alike`."""
+    samples = row.counts["planned"] / row.counts["items"]
+    return compare.settings(row.model.identity, row.model.parameters, samples)
 
 
 def differing(rows: Sequence[Row]) -> dict[str, tuple[str, ...]]:
     """The settings in which these rows differ, each with its value in every row, in their order."""
-    found = [settings(row) for row in rows]
-    names = dict.fromkeys(name for one in found for name in one)
-    values = {name: tuple(one.get(name, "default") for one in found) for name in names}
-    return {name: own for name, own in values.items() if len(set(own)) > 1}
+    return compare.differing([settings(row) for row in rows])
 
 
 def alike(row: Row) -> dict[str, str]:

@@ -98,6 +98,32 @@ def check_comparable(meta_a: Mapping[str, object], meta_b: Mapping[str, object])
         )
 
 
+def settings(
+    identity: Mapping[str, object], parameters: Mapping[str, object], samples: float
+) -> dict[str, str]:
+    """How replies were asked for: generation parameters that were given, and samples an item.
+
+    Nothing that must match, for a model is measured as it was run; where runs differ in it, whoever compares
+    them says so. With which parameters imported replies were made, nobody here knows.
+
+    Args:
+        identity: The model's.
+        parameters: Name → value, None where nothing was sent.
+        samples: Planned samples an item, on average.
+    """
+    given = {name: str(value) for name, value in parameters.items() if value is not None}
+    if identity.get("provider") == "import":
+        given = dict.fromkeys(parameters, "unknown")
+    return given | {"samples an item": f"{samples:g}"}
+
+
+def differing(found: Sequence[Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
+    """The settings in which runs differ, each with its value in every run, in their order."""
+    names = dict.fromkeys(name for one in found for name in one)
+    values = {name: tuple(one.get(name, "default") for one in found) for name in names}
+    return {name: own for name, own in values.items() if len(set(own)) > 1}
+
+
 def _difference(
     items_a: Sequence[ItemReadings], items_b: Sequence[ItemReadings], spec: MetricSpec, seed: int
 ) -> Difference:

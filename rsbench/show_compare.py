@@ -24,21 +24,40 @@ def show_comparison(paths: Sequence[Path], judge: str | None) -> None:
     """
     runs = [RunFolder(path) for path in paths]
     judges = [score.pick_judge(run.manifest(), judge) for run in runs]
-    metas = [score.compute(*side)["meta"] for side in zip(runs, judges, strict=True)]
+    scores = [score.compute(*side) for side in zip(runs, judges, strict=True)]
+    metas = [found["meta"] for found in scores]
     conditions = [meta["condition"] for meta in metas]
     across = len(set(conditions)) > 1 and WITHHELD & set(conditions)
     for meta in metas[1:]:
         compare.check_comparable(*(_but_condition(m) if across else m for m in (metas[0], meta)))
     _check_same_items(runs)
-    outcomes = [list(score.outcomes(*side)) for side in zip(runs, judges, strict=True)]
     if across:
         _check_conditions(metas)
+    elif len(paths) != 2:
+        raise UserError("three runs are compared only as the conditions both, text and image of one model")
+    outcomes = [list(score.outcomes(*side)) for side in zip(runs, judges, strict=True)]
+    _say_what_differs(scores)
+    if across:
         _show_gap(cross_modal(dict(zip(conditions, outcomes, strict=True))), metas[0]["model"]["name"])
-    elif len(paths) == 2:
+    else:
         names = [f"{path} ({meta['model']['name']})" for path, meta in zip(paths, metas, strict=True)]
         _show_pair(names, outcomes[0], outcomes[1])
-    else:
-        raise UserError("three runs are compared only as the conditions both, text and image of one model")
+
+
+def _say_what_differs(scores: Sequence[dict[str, Any]]) -> None:
+    """A model is measured as it was run; if one was allowed longer replies, the reader has to know."""
+    metas, counts = [found["meta"] for found in scores], [found["counts"] for found in scores]
+    settings = [
+        compare.settings(meta["model"], meta["parameters"], count["planned"] / count["items"])
+        for meta, count in zip(metas, counts, strict=True)
+    ]
+    found = [f"{name} {' and '.join(own)}" for name, own in compare.differing(settings).items()]
+    if found:
+        _line(
+            out(),
+            f"\nThese runs were made with different settings: {'; '.join(found)}. What differs below may come "
+            "from that.",
+        )
 
 
 def _but_condition(meta: dict[str, Any]) -> dict[str, Any]:

@@ -123,6 +123,16 @@ def test_two_runs_are_compared_pair_by_pair(tmp_path: Path, task: Path) -> None:
     assert scores(tmp_path / "bad")["breaks"] != scores(tmp_path / "good")["breaks"]
 
 
+def test_a_comparison_says_in_which_settings_its_runs_differ(tmp_path: Path, task: Path) -> None:
+    asked = {"a": (), "b": ("--max-tokens", "256", "--temperature", "0.5", "--samples", "2")}
+    for name, more in asked.items():
+        ok("run", "--model", "mock", "--task", task, "--out", name, *more, cwd=tmp_path)
+    said = " ".join(ok("compare", "a", "b", cwd=tmp_path).out.split())
+    differ = "max_tokens 2048 and 256; samples an item 1 and 2; temperature default and 0.5."
+    assert f"These runs were made with different settings: {differ} What differs below may" in said
+    assert "different settings" not in ok("compare", "a", "a", cwd=tmp_path).out
+
+
 def _said(path: dict[str, object]) -> str:
     steps = path["steps"]
     assert isinstance(steps, list)
