@@ -158,5 +158,5 @@ def alike(row: Row) -> dict[str, str]:
         "segmenter": task.segmenter,
         "judge": f"{row.judge.name} ({digest(row.judge.identity)[:12]})",
         "hints": row.judge.identity.get("hints", "yes"),
-        "chain": "summary" if row.model.chain_visibility == "summary" else "full",
+        "chain": compare.chain_shown(row.model.chain_visibility),
     }

@@ -11,14 +11,14 @@ from rsbench.estimates import Direction
 from rsbench.metrics import METRICS, MetricSpec, item_units
 from rsbench.readings import Estimand, ItemReadings, read_items
 from rsbench.stats import cluster_bootstrap_mean, holm, sign_flip_p
-from rsbench.types import Outcome, UserError
+from rsbench.types import Outcome, ReasoningKind, UserError
 
 # Metrics with a value per item and a better direction. Ratios over all replies are not paired by item.
 COMPARED = tuple(
     key for key, s in METRICS.items() if s.ratio is None and not s.worst and s.direction != "neither"
 )
 # Where these differ, a difference in scores says nothing about the models.
-MUST_MATCH = ("task", "prompt", "judge", "segmenter", "condition", "hints")
+MUST_MATCH = ("task", "prompt", "judge", "segmenter", "condition", "hints", "chain")
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,11 @@ def differing(found: Sequence[Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
     names = dict.fromkeys(name for one in found for name in one)
     values = {name: tuple(one.get(name, "default") for one in found) for name in names}
     return {name: own for name, own in values.items() if len(set(own)) > 1}
+
+
+def chain_shown(visibility: ReasoningKind) -> str:
+    """What of its chain a model shows: labels of a digest say nothing of the steps that it leaves out."""
+    return "summary" if visibility == "summary" else "full"
 
 
 def _difference(

@@ -11,6 +11,7 @@ from rsbench import compare, score
 from rsbench.conditions import WITHHELD
 from rsbench.gap import Gap, cross_modal
 from rsbench.metric_specs import METRICS
+from rsbench.row_texts import chain_visibility
 from rsbench.store import RunFolder
 from rsbench.terminal import interval, number, out
 from rsbench.types import Outcome, UserError
@@ -28,8 +29,13 @@ def show_comparison(paths: Sequence[Path], judge: str | None) -> None:
     metas = [found["meta"] for found in scores]
     conditions = [meta["condition"] for meta in metas]
     across = len(set(conditions)) > 1 and WITHHELD & set(conditions)
-    for meta in metas[1:]:
-        compare.check_comparable(*(_but_condition(m) if across else m for m in (metas[0], meta)))
+    alike = [
+        {**meta, "chain": compare.chain_shown(chain_visibility(run))}
+        | ({"condition": "any"} if across else {})
+        for meta, run in zip(metas, runs, strict=True)
+    ]
+    for other in alike[1:]:
+        compare.check_comparable(alike[0], other)
     _check_same_items(runs)
     if across:
         _check_conditions(metas)
@@ -58,10 +64,6 @@ def _say_what_differs(scores: Sequence[dict[str, Any]]) -> None:
             f"\nThese runs were made with different settings: {'; '.join(found)}. What differs below may come "
             "from that.",
         )
-
-
-def _but_condition(meta: dict[str, Any]) -> dict[str, Any]:
-    return {**meta, "condition": "any"}
 
 
 def _check_conditions(metas: Sequence[dict[str, Any]]) -> None:

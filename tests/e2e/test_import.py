@@ -48,6 +48,15 @@ def wrong(folder: Path, task: Path, content: list[dict[str, Any]]) -> str:
     return done.err
 
 
+def test_a_summary_of_a_chain_is_not_compared_with_a_chain(tmp_path: Path, task: Path) -> None:
+    for name, more in {"full": {}, "also": {}, "digest": {"reasoning_kind": "summary"}}.items():
+        said = [{**row, "reasoning": f"In short, as {name} has it.", **more} for row in rows(*ITEMS)]
+        import_(tmp_path, task, write(tmp_path, said), "--judge", "mock", "--out", name)
+    refused = main_("compare", "full", "digest", cwd=tmp_path)
+    assert refused.code == 2 and "chain: 'full' and 'summary'" in refused.err
+    assert "SafeEffectivePath" in ok("compare", "full", "also", cwd=tmp_path).out
+
+
 def test_imported_replies_are_judged_and_scored_like_any(tmp_path: Path, task: Path) -> None:
     path = write(tmp_path, rows(*ITEMS))
     done = import_(tmp_path, task, path)
