@@ -3,7 +3,8 @@
 The browser does the arithmetic of `rsbench compare`: paired differences, intervals, sign flips. Values are
 one character an item where they are 0, 1 or missing: fifty rows weigh less than a picture. Where all of them
 are too heavy for one page, each row's are in a page of its own, which the comparison opens in a frame: a
-frame works from a disk as well, where a page may fetch nothing.
+frame works from a disk as well, where a page may fetch nothing. Both pages bear a digest of the values: a
+page that an older build left behind, or that a copy of the site forgot, is known by it.
 """
 
 from collections.abc import Sequence
@@ -15,16 +16,17 @@ from rsbench.board_rows import PAIRED, Units
 from rsbench.board_tables import Line, Table
 from rsbench.metric_specs import METRICS
 from rsbench.pages import shown
+from rsbench.records import digest
 
 WEIGHT = 1_000_000  # characters of values in the page itself
 Values = dict[str, str | list[float | None]]  # metric → a character, or a number, for each unit
 
 
-def pair_data(tables: Sequence[Table]) -> tuple[dict[str, Any], dict[str, Values]]:
-    """What the page carries, and the values by row that it leaves to pages of their own.
+def pair_data(tables: Sequence[Table]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """What the page carries, and by row what it leaves to pages of their own: values and their digest.
 
     The page: tables of rows measured alike, with the units of each metric by number, as metrics share them;
-    the distinct lists of units; and rows, with their values, or None where those are apart.
+    the distinct lists of units; and rows, with their values, or their digest where those are apart.
     """
     heavy = sum(len(e.units[key].ids) for t in tables for e in t.entries for key in PAIRED) > WEIGHT
     units: dict[str, str | list[int]] = {}  # by their own text, each once
@@ -43,16 +45,21 @@ def pair_data(tables: Sequence[Table]) -> tuple[dict[str, Any], dict[str, Values
             }
         )
         orders = {key: tuple(found) for key, found in clusters.items()}
+        order = digest(orders) if heavy else ""
         for line in table.lines:
-            values = {key: _values(line.entry.units[key], orders[key]) for key in PAIRED}
-            rows.append(_row(table, line, None if heavy else values))
+            values: Values = {key: _values(line.entry.units[key], orders[key]) for key in PAIRED}
+            row = _row(table, line)
             if heavy:
-                apart[line.entry.row.name] = values
+                row["digest"] = digest(order, values)
+                apart[line.entry.row.name] = {"digest": row["digest"], "values": values}
+            else:
+                row["values"] = values
+            rows.append(row)
     metrics = [_metric(key) for key in PAIRED]
     return {"metrics": metrics, "units": list(units.values()), "tables": own, "rows": rows}, apart
 
 
-def _row(table: Table, line: Line, values: Values | None) -> dict[str, Any]:
+def _row(table: Table, line: Line) -> dict[str, Any]:
     row = line.entry.row
     return {
         "name": row.name,
@@ -60,7 +67,6 @@ def _row(table: Table, line: Line, values: Values | None) -> dict[str, Any]:
         "table": table.id,
         "standing": row.standing,
         "settings": {shown(name): shown(value) for name, value in line.settings.items()},
-        "values": values,
     }
 
 

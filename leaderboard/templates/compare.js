@@ -59,7 +59,8 @@
       document.body.append(frame);
     });
   }
-  function whole(r, found) { // a value for each unit of the row's table: a page of another build may have others
+  function whole(r, { digest, values: found }) { // those that this build made, a value for each unit of the row's table
+    if (digest !== r.digest) throw new Error("of another build");
     const { units } = data.tables.find((t) => t.id === r.table);
     for (const { key } of data.metrics) {
       const packed = found[key];

@@ -91,6 +91,26 @@ def test_a_lost_file_is_named_and_other_rows_are_compared(
     assert page.locator("#result .note").count() == 0
 
 
+def test_a_page_that_an_older_build_left_behind_is_no_page_of_this_row(
+    site: Path, page: Any, tmp_path: Path
+) -> None:
+    kept = site / "rows/model-2.values.html"
+    old = kept.read_bytes()
+    build(tmp_path / "rows", site, None)
+    assert kept.read_bytes() == old, "the same rows: nothing is stale"
+    found = outcomes(0.9, 7)  # as many items, other labels
+    write_row(tmp_path / "rows", "model-2", found, [words(o) for o in found])
+    build(tmp_path / "rows", site, None)
+    new = kept.read_bytes()
+    kept.write_bytes(old)
+    page.goto(f"{site.as_uri()}/compare.html#a=model-0&b=model-2")
+    said = wait_for_verdict(page)
+    assert "rows/model-2.values.html" in said and "of another build" in said
+    kept.write_bytes(new)
+    page.get_by_role("button", name="Try again").press("Enter")
+    page.wait_for_selector("table.pairs")
+
+
 def test_a_file_that_came_back_is_read_at_the_next_try(site: Path, page: Any) -> None:
     kept = {name: site / f"rows/{name}.values.html" for name in ("model-1", "model-2")}
     good = {name: path.read_bytes() for name, path in kept.items()}
