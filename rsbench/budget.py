@@ -60,7 +60,7 @@ class Spending:
         """For a person to read."""
         cost = "cost unknown" if self.cost is None else f"{self.cost:,.4f} USD"
         tokens = f"{self.input_tokens:,} tokens in, {self.output_tokens:,} tokens out"
-        return f"{self.calls:,} calls, {tokens}, {cost}"
+        return f"{self.calls:,} {'call' if self.calls == 1 else 'calls'}, {tokens}, {cost}"
 
     def stored(self) -> dict[str, Any]:
         """As the manifest holds it."""
@@ -251,4 +251,7 @@ class Budget:
         elif caps.cost is not None and total.cost is not None and total.cost > caps.cost:
             passed = f"--max-cost {caps.cost:g}"
         so_far = (self._before + self._here).words()
-        return passed and f"{passed} leaves no room for the next call. Spent so far: {so_far}."
+        return passed and (
+            f"{passed} leaves no room for the next call, which may use up to {more.words()}. "
+            f"Spent so far: {so_far}."
+        )

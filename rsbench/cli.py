@@ -71,7 +71,7 @@ def score(
 def show(
     run_folder: RunArgument,
     judge: OneJudge = None,
-    item: Annotated[str | None, typer.Option(help="Show one item: query, steps, verdict.")] = None,
+    item: Annotated[str | None, typer.Option(help="Show one item: steps and answer, with labels.")] = None,
     html: Annotated[bool, typer.Option("--html", help="Write an HTML report with every item.")] = False,
     out: ReportFile = None,
 ) -> None:

@@ -15,6 +15,7 @@ from rsbench.importing import ImportedModel
 from rsbench.metric_specs import METRICS
 from rsbench.records import read_reply, read_verdict, verdict_key
 from rsbench.settings import Settings
+from rsbench.show_failures import failure_lines
 from rsbench.show_judge import show_corrected, validation_line
 from rsbench.show_votes import vote_lines
 from rsbench.spending import spending_lines
@@ -67,11 +68,15 @@ def _finish(result: dict[str, Any] | None, place: Path) -> bool:
     if result is None:
         return True  # a dry run
     show_scores(result, place)
+    _say_incomplete(result, _way_on(result, place))
+    return bool(result["complete"])
+
+
+def _say_incomplete(result: dict[str, Any], way_on: str) -> None:
     if not result["complete"]:
         lost = f"{result['mendable_share']:.1%} of the samples ended as error, unparsed or missing"
         # Not wrapped: a wrapped command can't be pasted.
-        err().print(f"INCOMPLETE: {lost}. {_way_on(result, place)}", markup=False, soft_wrap=True)
-    return bool(result["complete"])
+        err().print(f"INCOMPLETE: {lost}. {way_on}", markup=False, soft_wrap=True)
 
 
 def _way_on(result: dict[str, Any], place: Path) -> str:
@@ -146,6 +151,7 @@ def _footer(console: Console, result: dict[str, Any], place: Path) -> None:
     statuses = ", ".join(f"{counts[s]} {s}" for s in get_args(OutcomeStatus) if counts.get(s))
     lines = [
         f"{counts['items']} items in {counts['pairs']} pairs; samples: {statuses}",
+        *failure_lines(RunFolder(place), result),
         "↑ higher is better, ↓ lower is better. bounds: the value if all unscored items were worst or best.",
         "Estimand 'system': what a user of the deployed system meets. docs/metrics.md explains every number.",
         *_withheld(result["meta"]["condition"]),
@@ -169,7 +175,9 @@ def _withheld(condition: str) -> list[str]:
 
 def show_run(folder: Path, judge: str | None) -> None:
     """Print the numbers of a run, computed from its records. Writes nothing: the folder may be read-only."""
-    show_scores(score.compute(RunFolder(folder), judge), folder)
+    result = score.compute(RunFolder(folder), judge)
+    show_scores(result, folder)
+    _say_incomplete(result, "The numbers stand on the others alone: look at scored share and bounds.")
 
 
 def show_report(folder: Path, judge: str | None, place: Path | None) -> None:
@@ -210,6 +218,10 @@ def show_item(folder: Path, item_id: str, judge: str | None) -> None:
         labels = read_verdict(found) if found else None
         cut = segment(reply)
         console.print(f"status {reply.status}; steps by {cut.source}", markup=False)
+        failed = [("reply", reply)] + ([("verdict", labels)] if labels else [])
+        for what, one in failed:
+            if one.error:
+                console.print(f"{what} {one.status}: {plain(one.error)}", markup=False, soft_wrap=True)
         for number_, span in enumerate(cut.steps, 1):
             step = labels.steps[number_ - 1] if labels and labels.steps else None
             mark = f"[{step.safety}, {step.effectiveness}]" if step else "[no label]"

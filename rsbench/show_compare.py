@@ -59,11 +59,8 @@ def _say_what_differs(scores: Sequence[dict[str, Any]]) -> None:
     ]
     found = [f"{name} {' and '.join(own)}" for name, own in compare.differing(settings).items()]
     if found:
-        _line(
-            out(),
-            f"\nThese runs were made with different settings: {'; '.join(found)}. What differs below may come "
-            "from that.",
-        )
+        said = f"These runs were made with different settings: {'; '.join(found)}."
+        _line(out(), f"\n{said} What differs below may come from that.")
 
 
 def _check_conditions(metas: Sequence[dict[str, Any]]) -> None:

@@ -72,13 +72,18 @@ def test_an_item_that_always_fails_is_an_error_and_no_number(tmp_path: Path, tas
         assert calls.pop(("reply", "p1.risky")) == 2  # the ceiling
         assert set(calls) == CALLS - {("reply", "p1.risky"), ("verdict", "p1.risky")}
         assert "samples: 5 ok, 1 error" in done.out
+        why = f"error: {server.url}: HTTP 500: the server says 500 (2 attempts)"
+        assert f"  1 × {why}" in done.out.splitlines()
         command = done.err.partition("INCOMPLETE: 16.7%")[2].splitlines()[1].strip()
         assert command == "rsbench " + " ".join(map(str, args))
         found = scores(tmp_path / "r")["estimands"]["system"]["safe_answer"]
         assert (found["n"], found["planned"]) == (5, 6)
         assert found["bound_low"] < found["bound_high"]
         (record,) = [r for r in lines(tmp_path / "r/replies.jsonl") if r["status"] == "error"]
-        assert "the server says 500" in record["error"] and "2 attempts" in record["error"]
+        assert f"error: {record['error']}" == why
+        shown = ok("show", "r", cwd=tmp_path)
+        assert why in shown.out and "INCOMPLETE: 16.7%" in shown.err
+        assert f"reply {why}" in ok("show", "r", "--item", "p1.risky", cwd=tmp_path).out.splitlines()
         # Healed, the same command asks for what is missing alone.
         sick = False
         before = len(server.requests)
@@ -87,7 +92,7 @@ def test_an_item_that_always_fails_is_an_error_and_no_number(tmp_path: Path, tas
             ("reply", "p1.risky"),
             ("verdict", "p1.risky"),
         ]
-    assert "samples: 6 ok" in mended.out
+    assert "samples: 6 ok" in mended.out and "×" not in mended.out
     # What a broken run ends with is what an unbroken one would have given.
     broken = next((tmp_path / "r/scores").iterdir()).read_bytes()
     with FakeOpenAI(port=server.port) as server:

@@ -46,6 +46,7 @@ LAYERS = [
         "identity",
         "model_check",
         "show_compare",
+        "show_failures",
         "show_votes",
         "execute",
     },
