@@ -4,7 +4,7 @@ YAML stays data: no expressions, no inheritance, no tags. Every error is one `Us
 the key, what was found and what is allowed.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -195,16 +195,41 @@ def validated(adapter: TypeAdapter[T], data: Any, where: str) -> T:
     try:
         return adapter.validate_python(data)
     except ValidationError as error:
-        lines = [f"  {_explain(e)}" for e in error.errors(include_url=False)]
+        lines = [f"  {_explain(e, adapter)}" for e in error.errors(include_url=False)]
         raise UserError("\n".join([f"{where}:", *lines])) from error
 
 
-def _explain(error: Any) -> str:
+def _explain(error: Any, adapter: TypeAdapter[T]) -> str:
     key = ".".join(str(part) for part in error["loc"]) or "(whole file)"
     if error["type"] == "missing":
         return f"{key}: missing, and required"
     if error["type"] == "extra_forbidden":
-        return f"{key}: unknown key; check its spelling against the documentation"
+        return f"{key}: unknown key; allowed are {', '.join(_allowed(adapter.json_schema(), error['loc']))}"
     found = repr(error["input"])
     found = found if len(found) <= 80 else found[:77] + "..."
-    return f"{key}: {error['msg']}; found {found}"
+    return f"{key}: {error['msg'].removeprefix('Value error, ')}; found {found}"
+
+
+_MEMBERS = ("items", "additionalProperties")
+
+
+def _allowed(schema: dict[str, Any], loc: Sequence[str | int]) -> list[str]:
+    """The keys that may stand where the last of `loc` does, by the JSON schema of the whole."""
+    nodes = [schema]
+    for part in loc[:-1]:
+        nodes = [kind for node in nodes for kind in _kinds(schema, node, part)]
+        below = [node["properties"][part] for node in nodes if part in node.get("properties", {})]
+        below += [n[more] for n in nodes for more in _MEMBERS if isinstance(n.get(more), dict)]
+        below += [named for n in nodes for named in n.get("patternProperties", {}).values()]
+        nodes = below or nodes  # a part that leads nowhere is the tag of one of several kinds
+    found = [kind for node in nodes for kind in _kinds(schema, node)]
+    return sorted({key for node in found for key in node.get("properties", {})})
+
+
+def _kinds(schema: dict[str, Any], node: dict[str, Any], tag: str | int = "") -> list[dict[str, Any]]:
+    """What a node may be: itself, what it refers to, or each of its choices; by `tag`, if it is tagged."""
+    tagged = node.get("discriminator", {}).get("mapping", {}).get(tag)
+    if reference := tagged or node.get("$ref"):
+        return _kinds(schema, schema["$defs"][reference.rpartition("/")[2]], tag)
+    choices = node.get("anyOf", node.get("oneOf"))
+    return [kind for one in choices for kind in _kinds(schema, one, tag)] if choices else [node]

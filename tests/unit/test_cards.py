@@ -44,8 +44,15 @@ def yaml_error(tmp_path: Path, text: str | bytes) -> str:
 @pytest.mark.parametrize(
     ("card", "words"),
     [
-        ({"titel": "Small"}, ["titel: unknown key"]),
-        ({"data": {"fiel": "items.jsonl"}}, ["data.fiel: unknown key"]),
+        ({"titel": "Small"}, ["titel: unknown key; allowed are categories, ", ", schema, ", ", title, "]),
+        (
+            {"data": {"fiel": "items.jsonl"}},
+            ["data.fiel: unknown key; allowed are config, ", ", file, hub, "],
+        ),
+        (
+            {"splits": {"a": {"fil": "a.jsonl"}}},
+            ["splits.a.fil: unknown key; allowed are file, trains", "splits.a.file: missing"],
+        ),
         ({"title": None}, ["title: missing, and required"]),
         ({"version": 1.0}, ["version:", "string", "found 1.0"]),
         ({"pairs": "yes"}, ["pairs:", "boolean", "found 'yes'"]),
