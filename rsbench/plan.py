@@ -10,7 +10,7 @@ from rsbench.conditions import Condition, check_condition, show
 from rsbench.data import Dataset
 from rsbench.images import load_image
 from rsbench.models.base import GenParams, Message, Request
-from rsbench.prompts import read_template, render
+from rsbench.prompts import check_shows_query, read_template, render
 from rsbench.records import reply_key
 from rsbench.settings import Settings
 from rsbench.shelves import Found, inside
@@ -67,6 +67,7 @@ def make_plan(card: cards.TaskCard, found: Found, settings: Settings, model: dic
         raise UserError(f"--prompt {settings.prompt!r}: task {card.name} has {', '.join(card.prompts)}")
     template_path = inside(found.folder, card.prompts[settings.prompt])
     template = read_template(template_path)
+    check_shows_query(template, str(template_path))
     dataset = Dataset(card, found.folder, settings.data, settings.split)
     dataset.select(settings.subset, settings.limit, settings.seed)
     condition = check_condition(settings.condition)

@@ -44,6 +44,16 @@ def read_template(path: Path) -> str:
     return text
 
 
+def check_shows_query(template: str, where: str) -> None:
+    """A prompt without the item's query would measure what nobody asked.
+
+    Raises:
+        UserError: whatever the query, the prompt is the same; or as `render`.
+    """
+    if render(template, where, query="one question") == render(template, where, query="other request"):
+        raise UserError(f"{where}: the prompt never shows the item's query; write {{{{ query }}}} into it")
+
+
 def render(template: str, where: str, **values: object) -> str:
     """Fill a template.
 

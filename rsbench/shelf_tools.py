@@ -18,7 +18,7 @@ from rsbench.judges.guard import read_turns
 from rsbench.judges.llm import read_rubrics
 from rsbench.judges.registry import check_panel
 from rsbench.model_check import check_model
-from rsbench.prompts import read_template, render
+from rsbench.prompts import check_shows_query, read_template, render
 from rsbench.row_check import check_row
 from rsbench.terminal import err, number, out, plain
 from rsbench.types import Item, UserError
@@ -134,6 +134,8 @@ def _check_task(name: str, extra: list[Path], data: Path | None) -> None:
         judge_cards.load_judge(card.judge, extra)
     templates = {v: shelves.inside(found.folder, file) for v, file in card.prompts.items()}
     texts = {variant: read_template(path) for variant, path in templates.items()}
+    for variant, text in texts.items():
+        check_shows_query(text, str(templates[variant]))
     dataset = Dataset(card, found.folder, data)
     splits = _splits(card, found.folder, data)
     for item in (item for split in splits for item in split):

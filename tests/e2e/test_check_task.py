@@ -28,6 +28,15 @@ def test_twins_that_differ_in_the_other_modality_are_named(tmp_path: Path, task:
     assert f"pair {rows[0]['pair']!r} says swap: image, but its items differ in query" in done.err
 
 
+def test_a_prompt_that_never_shows_the_query_is_named(tmp_path: Path, task: Path) -> None:
+    prompt = task / "prompt.jinja"
+    prompt.write_text("Look at the picture. {# {{ query }} #}")
+    for command in (("check", "task", task), ("run", "--model", "mock", "--task", task)):
+        done = main_(*command, cwd=tmp_path)
+        assert done.code == 2 and f"{prompt}: the prompt never shows the item's query" in done.err
+    assert not (tmp_path / "runs").exists()
+
+
 def test_twins_that_differ_in_nothing_are_named(tmp_path: Path, task: Path) -> None:
     rows = lines(task / "items.jsonl")
     write_items(task, [row | {"query": "The same for all."} for row in rows])
