@@ -66,6 +66,7 @@ def from_options(given: Mapping[str, Any]) -> Settings:
     """
     limits = {"timeout_s": "timeout", "max_connections": "max_connections", "batch_size": "batch_size"}
     reach: dict[str, Any] = {field: given[option] for field, option in limits.items() if option in given}
+    reach["calls"] = not given.get("dry_run", False)
     direct = {name: given[name] for name in _AS_GIVEN if name in given}
     server: dict[str, Any] = {name: given.get(name) for name in _SERVER}
     judge: dict[str, Any] = {name: given.get(f"judge_{name}") for name in ("base_url", "api_key_env")}

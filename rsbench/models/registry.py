@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from rsbench.models.base import Model
 from rsbench.models.cards import ModelCard, card_for
 from rsbench.models.families import family_of
+from rsbench.shelves import is_path
 from rsbench.types import UserError
 
 if TYPE_CHECKING:
@@ -37,7 +38,10 @@ class LocalOptions:
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """How to reach a model. `api_key_env` names an environment variable; keys are never arguments."""
+    """How to reach a model. `api_key_env` names an environment variable; keys are never arguments.
+
+    Without `calls`, as in a dry run, nothing is called, and no key is needed.
+    """
 
     base_url: str | None = None
     api: str | None = None
@@ -47,6 +51,7 @@ class ModelOptions:
     batch_size: int = 16
     revision: str | None = None
     local: LocalOptions = LocalOptions()
+    calls: bool = True
 
 
 def _refuse_local(name: str, options: ModelOptions) -> None:
@@ -100,6 +105,8 @@ def _hf(name: str, rest: str, options: ModelOptions) -> Model:
 
     local = options.local
     source = str(Path(rest).expanduser())
+    if is_path(rest) and not Path(source).is_dir():
+        raise UserError(f"--model {name}: no such folder: {rest}")
     found = find_checkpoint(source, options.revision, local.adapter, local.dtype, local.device_map)
     return _local(name, found, family_of(rest), options)
 
@@ -156,6 +163,16 @@ def build(name: str, options: ModelOptions) -> Model:
     return model
 
 
+def check_known(name: str) -> None:
+    """Refuse a name that no provider goes by.
+
+    Raises:
+        UserError: with the providers there are.
+    """
+    if card_for(name) is None:
+        _builder(name.partition("/")[0], f"--model {name!r}")
+
+
 def is_mock(model: Model) -> bool:
     """Whether a model is scripted, whatever its card calls it."""
     return model.identity().get("provider") == "mock"
@@ -202,7 +219,7 @@ def _official(url: str | None, own: str) -> bool:
 def _key(options: ModelOptions, default_env: str, official: bool) -> str:
     """The key from the environment. A key is sent to another host only if its variable is named for it."""
     env = options.api_key_env or (default_env if official else None)
-    if env is None:
+    if env is None or not options.calls:
         return "none"
     if not os.environ.get(env):
         raise UserError(f"The environment variable {env} is not set; it must hold the API key")

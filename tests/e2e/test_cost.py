@@ -32,6 +32,14 @@ def test_a_dry_run_calls_and_writes_nothing(tmp_path: Path, task: Path) -> None:
     assert not (tmp_path / "r").exists()
 
 
+def test_a_dry_run_needs_no_key(tmp_path: Path, task: Path) -> None:
+    args = ("run", "--model", "openai/gpt-x", "--judge", "anthropic/claude-x", "--task", task)
+    assert "12 calls" in ok(*args, "--dry-run", cwd=tmp_path).out
+    refused = main_(*args, cwd=tmp_path)
+    assert refused.code == 2 and "OPENAI_API_KEY is not set" in refused.err
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_cap_on_cost_needs_prices(tmp_path: Path, task: Path) -> None:
     with FakeOpenAI() as server:
         done = main_(*remote(server.url, task, "r"), "--max-cost", 1, cwd=tmp_path)
@@ -90,4 +98,5 @@ def test_a_cap_on_cost_holds_when_prices_are_known(tmp_path: Path, task: Path) -
         ]
         done = main_(*args, cwd=tmp_path, OPENAI_API_KEY=KEY)
         assert done.code == 3 and "--max-cost" in done.err
+        assert "no room for the next call, which may use up to 1 call, " in done.err
         assert server.requests == []
