@@ -53,6 +53,8 @@ def run(
     settings = _seeing_alike(settings)
     card, found = cards.load_task(settings.task, list(settings.shelves))
     carded = card_for(settings.model)
+    if imported is None:
+        models.check_known(settings.model)  # before it is said that such a model needs a judge
     choice = judges.choose(settings.judge, settings.judge_model, settings.model, card.judge)
     model = imported or models.build(settings.model, settings.model_options)
     plan = make_plan(card, found, settings, model.identity())

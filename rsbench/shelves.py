@@ -69,7 +69,9 @@ def find(shelf: str, argument: str, extra: Sequence[Path] = ()) -> Found:
             return found(path, origin)
     searched = "\n  ".join(str(root) for root, _ in roots(shelf, extra))
     known = ", ".join(name for name, _, _ in entries(shelf, extra)) or "none"
-    raise UserError(f"No {argument!r} on the shelf '{shelf}'. Known: {known}. Looked in:\n  {searched}")
+    here = (_entry(root, shelf, argument) for root in (Path(), Path(shelf)))
+    hint = "".join(f"\nTo take the file here, name it as a path: ./{path}" for path in here if path.is_file())
+    raise UserError(f"No {argument!r} on the shelf '{shelf}'. Known: {known}. Looked in:\n  {searched}{hint}")
 
 
 def entries(shelf: str, extra: Sequence[Path] = ()) -> Iterator[tuple[str, Path, str]]:

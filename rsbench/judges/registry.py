@@ -30,9 +30,8 @@ def choose(judge: str | None, judge_model: str | None, model: str, suggested: st
     """Make a choice out of `--judge` and `--judge-model`.
 
     `--judge provider/model`, or a model's card, means the card `llm` with that model; a list with commas is a
-    panel. Without `--judge` only
-    the embedded and the scripted model have a default: for a real model a weak default judge would be a wrong
-    number that looks right.
+    panel. Without `--judge` only the embedded and the scripted model have a default: for a real model a weak
+    default judge would be a wrong number that looks right.
 
     Raises:
         UserError: no judge named for a real model.

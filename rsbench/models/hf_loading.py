@@ -246,4 +246,5 @@ def _why(source: str, error: Exception) -> str:
             f"The processor of {source!r} needs torchvision, of the same build as your torch: "
             "pip install torchvision"
         )
-    return f"Can't load the model {source!r}: {error}"
+    where = "" if Path(source).is_dir() else " (no folder here, so the Hugging Face hub was asked)"
+    return f"Can't load the model {source!r}{where}: {error}"

@@ -37,7 +37,13 @@ def test_the_current_folder_is_no_shelf(tmp_path: Path, monkeypatch: pytest.Monk
     assert find("tasks", "rsbench").path.is_relative_to(builtin("tasks"))
     with pytest.raises(UserError, match="No 'stray'"):
         find("tasks", "stray")
-    assert find("tasks", "./tasks/stray").origin == "file"
+    for name in ("stray", "tasks/stray"):
+        with pytest.raises(UserError, match=r"name it as a path: \./tasks/stray/task\.yaml$"):
+            find("tasks", name)
+    assert find("tasks", "./tasks/stray/task.yaml").origin == find("tasks", "./tasks/stray").origin == "file"
+    with pytest.raises(UserError) as nowhere:
+        find("tasks", "strai")
+    assert "path" not in str(nowhere.value)
 
 
 def test_the_hash_is_of_the_file(tmp_path: Path) -> None:
