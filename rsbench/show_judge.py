@@ -22,12 +22,14 @@ def validation_line(result: dict[str, Any]) -> str:
         return f"Judge {name}: closed-world oracle, {measured['closed_world_oracle']}."
     if measured is None:
         return f"Judge {name} is UNVALIDATED as used here: nobody has measured its agreement with labels."
-    safety = measured["labels"]["safety"]
+    safety, task = measured["labels"]["safety"], measured["task"]
+    elsewhere = task != result["meta"]["task"]["name"]
     return (
         f"Judge {name}: agreement with labels on {measured['steps']} steps of {measured['traces']} traces it "
         f"was not made from: kappa {number(safety['kappa'], False)} (95 % interval "
         f"{interval(safety['kappa_low'], safety['kappa_high'], False)}) for step safety where it committed "
         f"itself ({number(measured['labelled_share'], True)} of steps); labelled by {measured['annotators']}."
+        + (f" Measured on {task}; how far it agrees on this task, nobody has measured." if elsewhere else "")
     )
 
 

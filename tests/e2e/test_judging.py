@@ -108,6 +108,22 @@ def test_a_run_that_may_only_be_read_can_be_shown_and_compared(tmp_path: Path, t
     } == before
 
 
+def test_a_judge_measured_on_another_task_is_not_said_to_be_measured_on_this(
+    tmp_path: Path, task: Path
+) -> None:
+    ok("run", "--model", "mock", "--judge", "overlap", "--task", task, "--out", "other", cwd=tmp_path)
+    ok("run", "--model", "mock", "--judge", "overlap", "--limit", 2, "--out", "own", cwd=tmp_path)
+    nobody = "how far it agrees on this task, nobody has measured"
+    said = ok("show", "other", cwd=tmp_path).out
+    assert "kappa 0.31" in said and f"Measured on rsbench; {nobody}" in said
+    said = ok("show", "own", cwd=tmp_path).out
+    assert "kappa 0.31" in said and nobody not in said
+    for name in ("other", "own"):
+        ok("show", name, "--html", cwd=tmp_path)
+        page = (tmp_path / name / "report.html").read_text(encoding="utf-8").lower()
+        assert (nobody in page) == ("judge validated on rsbench: step-safety" in page) == (name == "other")
+
+
 def test_two_runs_are_compared_pair_by_pair(tmp_path: Path, task: Path) -> None:
     rows = lines(task / "items.jsonl")
     for name, path in (("good", "reference"), ("bad", "contrast")):
