@@ -35,10 +35,9 @@ def failure_lines(folder: RunFolder, result: dict[str, Any]) -> list[str]:
             if verdict.status != "ok":
                 found[f"{verdict.status} verdict: {verdict.error}"] += 1
     lines = [f"  {count} × {_cut(words)}" for words, count in found.most_common(MOST)]
-    more = len(found) - MOST
-    return lines + (
-        [f"  and {more} other reasons, one an item in `rsbench show … --item ID`"] if more > 0 else []
-    )
+    if len(found) > MOST:
+        lines.append(f"  … and {len(found) - MOST} more reasons; `rsbench show RUN --item ID` says an item's")
+    return lines
 
 
 def _cut(text: str) -> str:

@@ -21,6 +21,8 @@ from rsbench.types import UserError
 if TYPE_CHECKING:
     from rsbench.models.hf_loading import Checkpoint
 
+_CARDS = ("config.json", "adapter_config.json")  # of a local checkpoint, and of an adapter
+
 OPENAI_URL = "https://api.openai.com/v1"
 ANTHROPIC_URL = "https://api.anthropic.com"
 
@@ -107,6 +109,8 @@ def _hf(name: str, rest: str, options: ModelOptions) -> Model:
     source = str(Path(rest).expanduser())
     if is_path(rest) and not Path(source).is_dir():
         raise UserError(f"--model {name}: no such folder: {rest}")
+    if Path(source).is_dir() and not any((Path(source) / card).is_file() for card in _CARDS):
+        raise UserError(f"--model {name}: no transformers checkpoint: {rest} holds no {' or '.join(_CARDS)}")
     found = find_checkpoint(source, options.revision, local.adapter, local.dtype, local.device_map)
     return _local(name, found, family_of(rest), options)
 

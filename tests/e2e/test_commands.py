@@ -70,6 +70,10 @@ def test_check_judge_finds_a_rubric_that_would_fail_on_its_first_reply(tmp_path:
         (("score", "nope"), ["nope", "not a run folder"]),
         (("compare", "nope", "nope"), ["nope", "not a run folder"]),
         (("judge", "nope", "--judge", "mock"), ["nope", "not a run folder"]),
+        (
+            ("run", "--model", "hf/.", "--judge", "overlap"),
+            ["no transformers checkpoint: . holds no config.json"],
+        ),
         (("run", "--model", "mok"), ["unknown provider 'mok'", "openai"]),
         (
             ("run", "--model", "hf/./gone", "--judge", "overlap"),
