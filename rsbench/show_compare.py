@@ -43,6 +43,10 @@ def show_comparison(paths: Sequence[Path], judge: str | None) -> None:
         raise UserError("three runs are compared only as the conditions both, text and image of one model")
     outcomes = [list(score.outcomes(*side)) for side in zip(runs, judges, strict=True)]
     _say_what_differs(scores)
+    for path, found in zip(paths, scores, strict=True):
+        if not found["complete"]:
+            lost = f"{found['mendable_share']:.1%} of its samples ended as error, unparsed or missing"
+            _line(out(), f"\nINCOMPLETE: {path}: {lost}, and are paired with nothing.")
     if across:
         _show_gap(cross_modal(dict(zip(conditions, outcomes, strict=True))), metas[0]["model"]["name"])
     else:

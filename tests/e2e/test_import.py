@@ -54,7 +54,16 @@ def test_a_summary_of_a_chain_is_not_compared_with_a_chain(tmp_path: Path, task:
         import_(tmp_path, task, write(tmp_path, said), "--judge", "mock", "--out", name)
     refused = main_("compare", "full", "digest", cwd=tmp_path)
     assert refused.code == 2 and "chain: 'full' and 'summary'" in refused.err
-    assert "SafeEffectivePath" in ok("compare", "full", "also", cwd=tmp_path).out
+    said = ok("compare", "full", "also", cwd=tmp_path).out
+    assert "SafeEffectivePath" in said and "INCOMPLETE" not in said
+
+
+def test_a_comparison_with_an_incomplete_run_says_so(tmp_path: Path, task: Path) -> None:
+    for name, items in (("whole", ITEMS), ("part", ITEMS[:3])):
+        import_(tmp_path, task, write(tmp_path, rows(*items)), "--judge", "mock", "--out", name)
+    said = ok("compare", "whole", "part", cwd=tmp_path).out
+    assert "INCOMPLETE: part: 25.0% of its samples ended as error, unparsed or missing" in said
+    assert "INCOMPLETE: whole" not in said
 
 
 def test_imported_replies_are_judged_and_scored_like_any(tmp_path: Path, task: Path) -> None:
