@@ -6,6 +6,7 @@ nothing.
 
 import importlib
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
@@ -223,6 +224,11 @@ def _official(url: str | None, own: str) -> bool:
 def _key(options: ModelOptions, default_env: str, official: bool) -> str:
     """The key from the environment. A key is sent to another host only if its variable is named for it."""
     env = options.api_key_env or (default_env if official else None)
+    if env is not None and not re.fullmatch(r"[A-Za-z_]\w*", env):
+        raise UserError(
+            "--api-key-env, and api_key_env in a card, is the name of an environment variable that holds the "
+            "key. What was given is no such name; if it is a key, take it out of files and shell history."
+        )
     if env is None or not options.calls:
         return "none"
     if not os.environ.get(env):

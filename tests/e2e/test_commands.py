@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from rsbench import __version__
-from tests.cli import main_, ok, rsbench, write_items, write_task
+from tests.cli import KEY, main_, ok, rsbench, write_items, write_task
 from tests.servers import FakeOpenAI, Fault, Rule
 
 
@@ -88,6 +88,15 @@ def test_mistakes_get_one_message_and_leave_nothing_behind(
     assert done.code == 2
     assert all(word in done.err for word in words), done.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_key_where_its_variables_name_belongs_is_not_repeated(tmp_path: Path) -> None:
+    card = tmp_path / "m.yaml"
+    card.write_text(f"schema: 1\nname: m\nbackend: openai\nmodel: m\napi_key_env: {KEY}\n")
+    for model in (("openai/m", "--api-key-env", KEY), (card,)):
+        done = main_("run", "--model", *model, "--judge", "overlap", "--dry-run", cwd=tmp_path)
+        assert done.code == 2 and "the name of an environment variable" in done.err
+        assert KEY not in done.out + done.err
 
 
 def test_lists(tmp_path: Path) -> None:
