@@ -73,7 +73,7 @@ def test_forged_labels_do_not_help(finished: Path, tmp_path: Path) -> None:
     row = make_row(RunFolder(finished), None, tmp_path)
     labels = tmp_path / f"{row.stem}.labels.jsonl"
     for forged, words in (
-        (labels.read_text().replace('"unsafe"', '"safe"'), "not what its labels give"),
+        (labels.read_text().replace('"safe"', '"unsafe"'), "not what its labels give"),
         (labels.read_text() + "{", "labels.jsonl:7: not JSON"),
         (labels.read_text().replace('"kind": "risky"', '"kind": "fine"', 1), "labels.jsonl:"),
     ):
