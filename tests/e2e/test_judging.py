@@ -121,7 +121,7 @@ def test_a_judge_measured_on_another_task_is_not_said_to_be_measured_on_this(
     for name in ("other", "own"):
         ok("show", name, "--html", cwd=tmp_path)
         page = (tmp_path / name / "report.html").read_text(encoding="utf-8").lower()
-        assert (nobody in page) == ("judge validated on rsbench: step-safety" in page) == (name == "other")
+        assert (nobody in page) == ("judge measured on rsbench: step-safety" in page) == (name == "other")
 
 
 def test_two_runs_are_compared_pair_by_pair(tmp_path: Path, task: Path) -> None:
