@@ -123,10 +123,13 @@ def test_a_bad_recipe_is_one_clear_error_before_the_model_loads(
     home: Path, tmp_path: Path, changes: dict[str, object], words: tuple[str, ...]
 ) -> None:
     path = recipe(home, "bad", **changes)
-    done = train(home, tmp_path, path, "--model", changes.get("model", "hf/./no-such-model"), "--out", "t")
+    model = tmp_path / "no-weights"  # whoever loads it fails
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    done = train(home, tmp_path, path, "--model", changes.get("model", f"hf/{model}"), "--out", "t")
     assert done.code == 2 and done.err.startswith("rsbench: ")
     assert all(word in done.err for word in words), done.err
-    assert "no-such-model" not in done.err and not (tmp_path / "t" / "explore").exists()
+    assert "no-weights" not in done.err and not (tmp_path / "t" / "explore").exists()
 
 
 def test_a_training_item_that_repeats_the_benchmark_stops_the_run(home: Path, tmp_path: Path) -> None:
