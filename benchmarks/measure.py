@@ -6,8 +6,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
+from statistics import median
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -39,6 +40,11 @@ def run(args: Sequence[str], cwd: Path, **env: str) -> Took:
         raise RuntimeError(f"{' '.join(args)} ended with status {status}:\n{complaint.decode()[-2000:]}")
     scale = 2**10 if sys.platform != "darwin" else 2**20  # ru_maxrss is KiB on Linux, bytes on macOS
     return Took(round(wall, 3), round(usage.ru_utime + usage.ru_stime, 3), round(usage.ru_maxrss / scale, 1))
+
+
+def middle(several: Sequence[Took]) -> Took:
+    """Medians, each of its own: a machine that others use as well is slow now and then."""
+    return Took(*(round(median(column), 3) for column in zip(*map(astuple, several), strict=True)))
 
 
 def report(name: str, rows: dict[str, dict[str, object]], out: Path | None) -> None:

@@ -1,11 +1,11 @@
 """A whole run against a server with latency, beside the least code that makes the same calls.
 
-    python benchmarks/throughput.py [--items 1000] [--out throughput.json]
+    python benchmarks/throughput.py [--items 1000] [--repeat 5] [--out throughput.json]
 
 1,000 items with images of 100 KB, one model and one judge call each, a local server that takes 200 ms a call,
-100 connections. Floors: `floor.py` on the same SDK and transport, and on raw aiohttp. Goals: wall within 1.3
-× the SDK floor, processor time within 3 ms an item above it, peak memory within 200 MB and flat to 10,000
-items.
+100 connections; each way several times in turn, medians. Floors: `floor.py` on the same SDK and transport,
+and on raw aiohttp. Goals: wall within 1.3 × the SDK floor, processor time within 3 ms an item above it, peak
+memory within 200 MB and flat to 10,000 items.
 """
 
 import argparse
@@ -15,9 +15,10 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
-from measure import ROOT, Took, as_row, report, run
+from measure import ROOT, Took, as_row, middle, report, run
 
 CONNECTIONS = 100
 LATENCY_S = 0.2
@@ -90,6 +91,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--items", type=int, default=1000)
+    parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     floor = [sys.executable, str(ROOT / "benchmarks" / "floor.py")]
@@ -97,12 +99,16 @@ def main() -> None:
         place = Path(folder)
         task = write_task(place / "task", args.items)
         tail = [server.url, str(task), str(place / "floor.jsonl"), str(CONNECTIONS)]
-        took = {
-            "raw aiohttp floor": run([*floor, "raw", *tail], ROOT),
-            "SDK floor": run([*floor, "sdk", *tail], ROOT),
-            "rsbench run": ours(server.url, task, place / "run"),
+        ways: dict[str, Callable[[Path], Took]] = {
+            "raw aiohttp floor": lambda _: run([*floor, "raw", *tail], ROOT),
+            "SDK floor": lambda _: run([*floor, "sdk", *tail], ROOT),
+            "rsbench run": lambda out: ours(server.url, task, out),
         }
-        kept = sum(path.stat().st_size for path in (place / "run").glob("*.jsonl")) / 2**20
+        rounds = [
+            {name: way(place / f"run-{n}") for name, way in ways.items()} for n in range(args.repeat)
+        ]
+        took = {name: middle([one[name] for one in rounds]) for name in ways}
+        kept = sum(path.stat().st_size for path in (place / "run-0").glob("*.jsonl")) / 2**20
     sdk = took["SDK floor"]
     rows = {
         name: as_row(

@@ -5,7 +5,7 @@ in flight can't pass a cap together. Where a provider does not say what it bille
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -227,7 +227,7 @@ class Budget:
         self._here += spending
 
     async def _reserve(self, more: Spending) -> int:
-        while not self._reached and self._passed(sum(self._in_flight.values(), more)):
+        while not self._reached and self._passed(more, self._in_flight.values()):
             if cap := self._passed(more):
                 self._reached = cap
                 self._settled.set()  # the others that wait are to look again
@@ -240,10 +240,12 @@ class Budget:
         self._in_flight[self._number] = more
         return self._number
 
-    def _passed(self, more: Spending) -> str:
-        """The cap that would be passed if `more` were spent, in words; empty if none."""
-        caps, total = self._caps, self._before + self._here + self._held + more
-        passed = ""
+    def _passed(self, more: Spending, beside: Iterable[Spending] = ()) -> str:
+        """The cap that would be passed if `more` were spent, and all `beside` it; in words, empty if none."""
+        caps, passed = self._caps, ""
+        if caps == Caps():
+            return passed  # a hundred calls in flight need not be added up for each further one
+        total = sum(beside, self._before + self._here + self._held + more)
         if caps.calls is not None and total.calls > caps.calls:
             passed = f"--max-calls {caps.calls}"
         elif caps.tokens is not None and total.tokens > caps.tokens:

@@ -53,7 +53,9 @@ class Dataset:
         self.folder = (data_folder or hub or card_folder).resolve()
         self._local = data_folder is not None
         self._selected: frozenset[str] | None = None
-        self._hashes: dict[Path, str] = {}  # image files are verified and hashed once, items are read often
+        # Image files are located, verified and hashed once; items are read often.
+        self._located: dict[str, Path] = {}
+        self._hashes: dict[Path, str] = {}
         self.index: tuple[IndexEntry, ...] = tuple(self._check())
 
     def __len__(self) -> int:
@@ -139,14 +141,18 @@ class Dataset:
     def _places(self, where: str, record: ItemRecord) -> list[Path]:
         """Where an item's images lie; none may be missing or outside the data's folder."""
         try:
-            paths = [inside(self.folder, image.path) for image in record.images]
-            for path in paths:
-                if not path.is_file():
-                    load_image(path)  # says what is there instead
+            return [self._locate(image.path) for image in record.images]
         except UserError as error:
             hint = how_to_get(self.card.data)
             raise UserError(f"{where}: item {record.id!r}: {error}{hint and f'. {hint}'}") from error
-        return paths
+
+    def _locate(self, relative: str) -> Path:
+        if relative not in self._located:
+            path = inside(self.folder, relative)
+            if not path.is_file():
+                load_image(path)  # says what is there instead
+            self._located[relative] = path
+        return self._located[relative]
 
     def _item(self, where: str, record: ItemRecord) -> Item:
         paths = self._places(where, record)

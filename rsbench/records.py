@@ -36,7 +36,7 @@ def reply_key(
     """Key of one reply. Images enter by the hash of the bytes; a condition other than `both` by its name."""
     images = [image.sha256 for image in item.images]
     other = [] if condition == "both" else [condition]
-    return digest("reply", item.hash, prompt, images, model, dataclasses.asdict(params), sample, *other)
+    return digest("reply", item.hash, prompt, images, model, vars(params), sample, *other)
 
 
 def verdict_key(reply_key_: str, reply: Reply, judge: dict[str, str], vote: int = 0) -> str:
