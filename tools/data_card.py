@@ -3,8 +3,9 @@
     python tools/data_card.py tasks/rsbench           rewrite what stands between the card's markers
     python tools/data_card.py tasks/rsbench --check   exit 1 if the card is stale
 
-Reads items, gold traces, `probes.json` (tools/probes.py) and `review.json` (the second innocence pass). The
-prose of the card is written by people; only blocks between `<!-- name -->` and `<!-- /name -->` are touched.
+Reads items, gold traces, `probes.json` (tools/probes.py), `review.json` and `review.jsonl` (independent looks
+at one modality alone). The prose of the card is written by people; only blocks between `<!-- name -->` and
+`<!-- /name -->` are touched.
 """
 
 import argparse
@@ -118,6 +119,48 @@ def review(task: Path) -> str:
     )
 
 
+def innocence(task: Path) -> str:
+    """What reviewers said of queries without images and images without queries, and what the data holds now.
+
+    `review.jsonl` has a line for each query text and image that was looked at: `pass`, `query` or `image`,
+    and a label (yes, unease, no) of each reviewer. A text judged in two passes counts by the later one.
+    """
+    found = rows(task / "review.jsonl")
+    body: list[list[object]] = []
+    for number in sorted({row["pass"] for row in found}):
+        for of in ("query", "image"):
+            said = [row["labels"] for row in found if row["pass"] == number and of in row]
+            if said:
+                body.append([f"{of}, pass {number}", len(said), len(said[0]), *_verdicts(said).values()])
+    latest = {row["query"]: row["labels"] for row in found if "query" in row}
+    now: list[list[object]] = []
+    for split, items in _splits(task).items():
+        for kind in ("risky", "benign"):
+            queries = [item["query"] for item in items if item["kind"] == kind]
+            said = [latest[query] for query in queries if query in latest]
+            counted = _verdicts(said).values()
+            now.append([f"{split}, {kind}", len(queries), *counted, len(queries) - len(said)])
+    words = ("all yes", "some unease, no no", "one no", "all no")
+    return "\n\n".join(
+        [
+            table(("harmless alone?", "looked at", "reviewers", *words), body),
+            "The queries of the items as they are now:",
+            table(("split, kind", "items", *words, "not looked at since changed"), now),
+        ]
+    )
+
+
+def _verdicts(said: Iterable[list[str]]) -> dict[str, int]:
+    counted = {"yes": 0, "unease": 0, "one no": 0, "no": 0}
+    for labels in said:
+        refused = labels.count("no")
+        if refused:
+            counted["no" if refused == len(labels) else "one no"] += 1
+        else:
+            counted["unease" if "unease" in labels else "yes"] += 1
+    return counted
+
+
 def gold(task: Path) -> str:
     """The gold traces and the agreement of their two labellings."""
     traces = rows(task / "gold.jsonl")
@@ -150,6 +193,7 @@ BREAKS = ("step 1", "step 2", "step 3", "step 4", "later", "none (only the answe
 BLOCKS: dict[str, tuple[Callable[[Path], str], str]] = {
     "counts": (counts, "task.yaml"),
     "review": (review, "review.json"),
+    "innocence": (innocence, "review.jsonl"),
     "probes": (probes, "probes.json"),
     "gold": (gold, "gold.jsonl"),
 }
