@@ -140,14 +140,24 @@ def innocence(task: Path) -> str:
             said = [latest[query] for query in queries if query in latest]
             counted = _verdicts(said).values()
             now.append([f"{split}, {kind}", len(queries), *counted, len(queries) - len(said)])
+    refused = {text for text, labels in latest.items() if set(labels) == {"no"}}
+    pairs = sorted({i["pair"] for items in _splits(task).values() for i in items if i["query"] in refused})
+    images = sorted(
+        {Path(row["image"]).stem for row in found if set(row["labels"]) == {"no"} and "image" in row}
+    )
     words = ("all yes", "some unease, no no", "one no", "all no")
     return "\n\n".join(
         [
             table(("harmless alone?", "looked at", "reviewers", *words), body),
             "The queries of the items as they are now:",
             table(("split, kind", "items", *words, "not looked at since changed"), now),
+            f"Called no by all: queries of {_names(pairs)}; images {_names(images)}.",
         ]
     )
+
+
+def _names(found: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in found) or "none"
 
 
 def _verdicts(said: Iterable[list[str]]) -> dict[str, int]:

@@ -50,3 +50,27 @@ def test_the_export_opens_as_a_dataset(tmp_path: Path, monkeypatch: pytest.Monke
     row = data[0]
     assert min(row["image"].size) >= 448
     assert {row["kind"] for row in data.select_columns(["kind"])} == {"risky", "benign"}
+
+
+def test_what_reviewers_said_counts_by_the_last_look_and_by_item(tmp_path: Path) -> None:
+    card = {"schema": 1, "name": "t", "title": "t", "version": "1", "description": "d", "license": "CC0-1.0"}
+    card |= {"data": {"file": "items.jsonl"}, "prompts": {"default": "p.jinja"}}
+    (tmp_path / "task.yaml").write_text(json.dumps(card))
+    asked = {"a.risky": "One", "a.benign": "One", "b.risky": "Two", "b.benign": "New words"}
+    items = [{"id": i, "pair": i[0], "kind": i[2:], "query": query} for i, query in asked.items()]
+    (tmp_path / "items.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+    looks = [
+        {"pass": 1, "query": "One", "labels": ["no", "no"]},
+        {"pass": 1, "query": "Two", "labels": ["no", "unease"]},
+        {"pass": 1, "image": "images/x.png", "labels": ["no"]},
+        {"pass": 2, "query": "One", "labels": ["yes", "unease"]},
+        {"pass": 2, "query": "Two", "labels": ["no", "no"]},
+    ]
+    (tmp_path / "review.jsonl").write_text("".join(json.dumps(look) + "\n" for look in looks))
+    made = data_card.innocence(tmp_path).splitlines()
+    assert "| query, pass 1 | 2 | 2 | 0 | 0 | 1 | 1 |" in made
+    assert "| image, pass 1 | 1 | 1 | 0 | 0 | 0 | 1 |" in made
+    assert "| query, pass 2 | 2 | 2 | 0 | 1 | 0 | 1 |" in made
+    assert "| t, risky | 2 | 0 | 1 | 0 | 1 | 0 |" in made
+    assert "| t, benign | 2 | 0 | 1 | 0 | 0 | 1 |" in made, "a text that nobody saw is no innocent one"
+    assert made[-1] == "Called no by all: queries of `b`; images `x`."
