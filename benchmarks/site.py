@@ -23,7 +23,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.measure import report, run
 from rsbench.board_cache import Cache, pack_entry, row_key, unpack_entry
-from rsbench.board_gather import Shown
+from rsbench.board_gather import Known
 from rsbench.records import digest
 from rsbench.rows import ROW, rows_in
 from rsbench.types import Outcome
@@ -58,15 +58,15 @@ def fill(shelf: Path, cache: Path) -> None:
         for name in (path.name, f"{path.stem}.labels.jsonl"):
             os.link(path.with_name(name), some / name)
     run(build_command(some, site), shelf.parent, RSBENCH_CACHE=str(cache))
-    shown, kept = Shown({}, {}), Cache(cache / "board")
+    known, kept = Known({}, {}), Cache(cache / "board")
     for path in rows_in(shelf):
         first = distinct[int(path.stem[-4:]) % len(distinct)]
-        source = kept.read(row_key(first, shown.of(first)))
+        source = kept.read(row_key(first, known.of(first)))
         assert source is not None
         entry, page = unpack_entry(path, source)
         own = replace(entry, row=ROW.validate_json(path.read_bytes()))
         kept.write(
-            row_key(path, shown.of(path)),
+            row_key(path, known.of(path)),
             pack_entry(own, page.replace(entry.row.name.encode(), path.stem.encode())),
         )
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from rsbench.board_cache import Cache, pack_entry, row_key, unpack_entry
@@ -36,8 +37,8 @@ SAFE_PATH = "PYTHONSAFEPATH"
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What pages show of items, and the digest of it by task."""
+class Known:
+    """What this machine knows of rows' items: what pages show of them, and the digest of it by task."""
 
     items: dict[Items, dict[str, dict[str, Any]]]
     digests: dict[Items, str]
@@ -56,17 +57,32 @@ def gather(paths: Sequence[Path], out: Path, cache: Cache) -> tuple[list[Entry],
     Raises:
         UserError: a row fails its check, or `out` can't be written.
     """
-    items = Pictures(out / "images").shown(paths)
-    shown = Shown(items, {known: digest(own) for known, own in items.items()})
+    known = known_of(paths, out / "images")
     with ThreadPoolExecutor(HASHING) as pool:
-        remembered = list(pool.map(partial(_remembered, shown=shown, cache=cache), paths))
+        remembered = list(pool.map(partial(_remembered, known=known, cache=cache), paths))
     missing = [path for path, packed in zip(paths, remembered, strict=True) if packed is None]
-    new = dict(zip(missing, _checked(missing, shown, cache), strict=True))
+    new = dict(zip(missing, _checked(missing, known, cache), strict=True))
     entries = [
         _written(path, packed or new[path], out) for path, packed in zip(paths, remembered, strict=True)
     ]
     check_same_items(entries)
     return entries, len(missing)
+
+
+def remember(path: Path, cache: Cache) -> None:
+    """Check a row, and keep what a later build needs of it, so that it need not check it again.
+
+    Raises:
+        UserError: it fails its check.
+    """
+    with TemporaryDirectory() as pictures:
+        _check(path, known_of([path], Path(pictures)), cache)
+
+
+def known_of(paths: Sequence[Path], pictures: Path) -> Known:
+    """What this machine knows of the items of these rows; their pictures are written to a folder."""
+    items = Pictures(pictures).shown(paths)
+    return Known(items, {own: digest(shown) for own, shown in items.items()})
 
 
 def check_same_items(entries: Sequence[Entry]) -> None:
@@ -86,13 +102,13 @@ def check_same_items(entries: Sequence[Entry]) -> None:
             )
 
 
-def _remembered(path: Path, shown: Shown, cache: Cache) -> bytes | None:
-    return None if cache.folder is None else cache.read(row_key(path, shown.of(path)))
+def _remembered(path: Path, known: Known, cache: Cache) -> bytes | None:
+    return None if cache.folder is None else cache.read(row_key(path, known.of(path)))
 
 
-def _checked(paths: Sequence[Path], shown: Shown, cache: Cache) -> list[bytes]:
+def _checked(paths: Sequence[Path], known: Known, cache: Cache) -> list[bytes]:
     """Rows checked now; side by side where there are many, for each is a second's work."""
-    work = partial(_check, shown=shown, cache=cache)
+    work = partial(_check, known=known, cache=cache)
     if len(paths) < MANY:
         return [work(path) for path in paths]
     with _safe_path(), ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
@@ -113,16 +129,16 @@ def _safe_path() -> Iterator[None]:
             os.environ[SAFE_PATH] = before
 
 
-def _check(path: Path, shown: Shown, cache: Cache) -> bytes:
+def _check(path: Path, known: Known, cache: Cache) -> bytes:
     """Check a row, and keep what the board needs of it; not if its files changed meanwhile."""
-    key = row_key(path, shown.of(path))
+    key = row_key(path, known.of(path))
     row, outcomes = read_row(path)
     entry = entry_of(path, row, outcomes)
-    items = shown.items.get(items_of(row), {})
+    items = known.items.get(items_of(row), {})
     data = page_data(entry, outcomes, items)
     values = page_values(entry, outcomes, len(items))
     packed = pack_entry(entry, render_page(ROW, values, data or {}, "data: 'self'").encode("utf-8"))
-    if row_key(path, shown.of(path)) == key:
+    if row_key(path, known.of(path)) == key:
         cache.write(key, packed)
     return packed
 

@@ -28,15 +28,19 @@ def add(
         int | None, typer.Option(help="Of a trained model: the seed of its training.")
     ] = None,
 ) -> None:
-    """Write a row, its labels and its transcripts for each run; incomplete and scripted runs are refused."""
-    from rsbench.row_check import check_row
+    """Write a row, its labels and its transcripts for each run; incomplete and scripted runs are refused.
+
+    Each row is checked, and a later build need not check it again.
+    """
+    from rsbench.board_cache import users_cache
+    from rsbench.board_gather import remember
     from rsbench.rows import claims_from, make_row
     from rsbench.store import RunFolder
 
     claims = claims_from(sealed, rejudged, weights, recipe, base, training_seed)
     for path in run_folder:
         made = make_row(RunFolder(path), judge, out, claims)
-        check_row(made)
+        remember(made, users_cache())
         typer.echo(f"made {made}")
 
 

@@ -39,6 +39,17 @@ def test_a_row_is_made_and_checked_by_the_command_line(finished: Path, tmp_path:
     assert json.loads(row.read_text())["estimands"] == scores["estimands"]
 
 
+def test_a_row_that_was_added_is_not_checked_again_by_a_build(finished: Path, tmp_path: Path) -> None:
+    env = {"RSBENCH_CACHE": str(tmp_path / "kept")}
+    build = ("leaderboard", "build", "--rows", "rows", "--out", "site")
+    ok("leaderboard", "add", finished, "--out", "rows", cwd=tmp_path, **env)
+    said = ok(*build, cwd=tmp_path, **env).out
+    assert "1 rows in 1 tables (1 checked before, and the same since)" in said
+    (row,) = rows_in(tmp_path / "rows")
+    (row.with_name(f"{row.stem}.labels.jsonl")).write_text("")
+    assert main_(*build, cwd=tmp_path, **env).code != 0, "kept for those bytes alone"
+
+
 def test_labels_hold_no_text_of_the_model(finished: Path, tmp_path: Path) -> None:
     # Sealed rows exist so that harmful generations need not be spread;
     # evidence quotes them, and so may a reason.
