@@ -83,7 +83,7 @@ def add(folder: Path, name: str, skill: float, seed: int, items: int) -> None:
 
 
 def _spoilt(n: int, one: Outcome) -> Outcome:
-    if n % 199 == 150:  # at most 1 % may be unreadable, or the run is incomplete
+    if n % 199 == 150:  # at most 2 % may be unreadable, or the run is incomplete
         return replace(one, status="unparsed", steps=(), answer=None, risk_identified=None)
     return replace(one, status="truncated") if n % 41 == 7 else one
 
