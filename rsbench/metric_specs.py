@@ -6,11 +6,14 @@ that each formula is one function, and a metric is added by one entry here.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from rsbench import readings as rd
-from rsbench.estimates import Direction, Range
 from rsbench.readings import Reading, Score, Truth
 from rsbench.types import Kind
+
+Direction = Literal["higher", "lower", "neither"]  # neither: context, such as the number of steps
+Range = tuple[float, float]  # the least and the greatest value of a unit
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,19 @@ ROOT = Path(__file__).parents[2]
 # they are named themselves. A new module needs a place in this list.
 LAYERS = [
     {"", "types"},  # "" is rsbench/__init__.py: the version
-    {"shelves", "stats", "two_way", "steps", "readings", "images"},
+    {"shelves", "stats", "bootstrap", "two_way", "steps", "readings", "sheets", "images"},
     {"prompts", "store", "pages", "layouts", "official"},
-    {"cards", "judge_cards", "item_records", "manifest", "estimates", "breaks", "metric_specs", "metrics"},
+    {
+        "cards",
+        "judge_cards",
+        "item_records",
+        "manifest",
+        "units",
+        "estimates",
+        "breaks",
+        "metric_specs",
+        "metrics",
+    },
     {
         "sources",
         "data",

@@ -3,15 +3,8 @@
 import numpy as np
 import pytest
 
-from rsbench.stats import (
-    cluster_bootstrap_mean,
-    cluster_bootstrap_ratio,
-    effective_n,
-    holm,
-    percentiles,
-    sign_flip_p,
-    wilson,
-)
+from rsbench.bootstrap import cluster_bootstrap_mean, cluster_bootstrap_ratio, percentiles
+from rsbench.stats import effective_n, holm, sign_flip_p, wilson
 
 
 def test_wilson_by_hand() -> None:
