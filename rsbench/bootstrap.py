@@ -66,9 +66,7 @@ def cluster_bootstraps(ratios: Sequence[Ratio], seed: int, draws: int = 2_000) -
         sums = [_whole(column) for _, *columns in group for column in columns]
         resampled = _resampled(np.stack([column for column, _ in sums], axis=1), seed, draws)
         for place, (n, _, _) in enumerate(group):
-            top, bottom = (
-                np.ldexp(resampled[:, k], -sums[k][1]) for k in (2 * place, 2 * place + 1)
-            )
+            top, bottom = (np.ldexp(resampled[:, k], -sums[k][1]) for k in (2 * place, 2 * place + 1))
             low, high = np.quantile(top / bottom, percentiles(size))
             found[n] = float(low), float(high)
     return found
@@ -77,8 +75,9 @@ def cluster_bootstraps(ratios: Sequence[Ratio], seed: int, draws: int = 2_000) -
 def _cluster_sums(ratio: Ratio) -> tuple[Floats, Floats]:
     """Numerator and denominator of each cluster that has a denominator."""
     top, codes, groups = clustered(ratio.numerators, ratio.clusters)
-    tops = np.bincount(codes, top, groups)
-    bottoms = np.bincount(codes, np.asarray(ratio.denominators, dtype=np.float64), groups)
+    tops = np.bincount(codes, top, groups).astype(np.float64, copy=False)
+    weights = np.asarray(ratio.denominators, dtype=np.float64)
+    bottoms = np.bincount(codes, weights, groups).astype(np.float64, copy=False)
     return tops[bottoms > 0], bottoms[bottoms > 0]
 
 
@@ -130,7 +129,6 @@ def _picked(size: int, seed: int, draws: int) -> NDArray[Any]:
         blocks.append(counts.astype(np.uint16).reshape(picks.shape))
     found = np.concatenate(blocks)
     return found if found.max() > 255 else found.astype(np.uint8)
-
 
 
 def percentiles(clusters: int) -> tuple[float, float]:

@@ -41,9 +41,8 @@ def where_it_breaks(samples: Samples, seed: int) -> dict[str, object]:
 def _by_role(sheet: Sheet) -> dict[str, int]:
     """First unsafe steps by role."""
     breaks = np.array([shape.breaks_at > 0 for shape in sheet.shapes], dtype=bool)[sheet.shape]
-    roles = Counter(
-        role or "unknown" for role, at in zip(sheet.roles, breaks.tolist(), strict=True) if at
-    )
+    broken = zip(sheet.roles, breaks.tolist(), strict=True)
+    roles: Counter[str] = Counter(role or "unknown" for role, breaks_at in broken if breaks_at)
     return {role: roles[role] for role in (*ROLES, "unknown")}
 
 

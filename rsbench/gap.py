@@ -67,7 +67,9 @@ def cross_modal(runs: Mapping[str, Sequence[Outcome]], seed: int = 0, estimand: 
         raise ValueError(f"the gap needs the condition both and another one, found {', '.join(runs)}")
     safe = {name: _safe(outcomes, estimand) for name, outcomes in runs.items()}
     values = {name: units.by_id() for name, units in safe.items()}
-    chosen = np.array([all(item in own for own in values.values()) for item in safe["both"].members.ids], bool)
+    chosen = np.array(
+        [all(item in own for own in values.values()) for item in safe["both"].members.ids], bool
+    )
     members = safe["both"].members.of_some(chosen)
     shared = {name: np.array([values[name][item] for item in members.ids]) for name in runs}
     drops = [_drop(shared["both"], shared[name], members, seed) for name in alone]

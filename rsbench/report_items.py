@@ -5,7 +5,7 @@ offsets into it, counted as JavaScript counts characters.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from rsbench.data import Dataset
 from rsbench.readings import ESTIMANDS, Reading, Truth, first_unsafe, read, safe_effective_path
 from rsbench.records import read_reply, read_verdict, verdict_key
 from rsbench.score import outcomes
+from rsbench.sheets import Sheet
 from rsbench.steps import segment
 from rsbench.store import RunFolder
 from rsbench.types import FINAL_REPLY, FINAL_VERDICT, Item, Outcome, Reply, Span, Verdict
@@ -159,11 +160,12 @@ class _Units:
         return characters + bisect_left(self._wide, characters)
 
 
-def refusals(counted: Iterable[Outcome]) -> dict[str, dict[str, int]]:
+def refusals(sheet: Sheet) -> dict[str, dict[str, int]]:
     """Kind → how replies of that kind refuse: by the provider, in full, in part, not at all, unknown."""
     words = ("provider", "full", "partial", "none", "unknown")
     table = {kind: dict.fromkeys(words, 0) for kind in ("benign", "risky")}
-    for outcome in counted:
-        word = outcome.answer.refusal if outcome.answer else "unknown"
-        table[outcome.kind]["provider" if outcome.status == "refused" else word] += 1
+    for shape, times in sheet.times:
+        outcome = shape.outcome
+        word = "provider" if outcome.status == "refused" else outcome.answer.refusal if outcome.answer else ""
+        table[outcome.kind][word if word in words else "unknown"] += times
     return table

@@ -4,7 +4,7 @@ Labels are words of short lists, so that many outcomes of a run are alike but fo
 one, a shape, is read once by the functions of `readings`; numpy does the rest. No metric is known here.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from operator import itemgetter
@@ -62,7 +62,7 @@ def _shape(kind: Any, status: Any, n_steps: int, steps: Any, answer: Any, risk: 
 
 
 class Line(NamedTuple):
-    """One outcome on its way into a sheet; `role` is that of its first unsafe step, where one was observed."""
+    """One outcome on its way into a sheet; `role`: of its first unsafe step, where one was observed."""
 
     item: str
     sample: int
@@ -83,8 +83,8 @@ def line_of(outcome: Outcome) -> Line:
 class Sheet:
     """The outcomes of a run: n samples of m items, sorted by item and sample.
 
-    `pairs`, `categories` and `benign` are those of an item's first sample; `item` and `shape` are places in
-    `ids` and `shapes`.
+    `pairs`, `categories` and `benign` are those of an item's first sample; `item`, `sample` and `shape` are
+    places in `ids`, `indexes` and `shapes`.
     """
 
     ids: tuple[str, ...]  # (m,)
@@ -92,9 +92,10 @@ class Sheet:
     categories: tuple[str, ...]  # (m,)
     benign: NDArray[np.bool_]  # (m,)
     item: Ints  # (n,)
-    sample: Ints  # (n,), the place of the sample's index among all that there are
+    sample: Ints  # (n,)
     shape: Ints  # (n,)
     roles: tuple[Role | None, ...]  # (n,), of the first unsafe step
+    indexes: tuple[int, ...]  # of samples within their item
     shapes: tuple[Shape, ...]
 
     @classmethod
@@ -135,11 +136,20 @@ class Sheet:
             sample=np.array([numbers[line.sample] for line in lines], dtype=np.intp),
             shape=np.array([places[line.shape] for line in lines], dtype=np.intp),
             roles=tuple([line.role for line in lines]),
+            indexes=tuple(numbers),
             shapes=tuple(places),
         )
 
     def __len__(self) -> int:
         return len(self.item)
+
+    def labels(self) -> Iterator[tuple[tuple[str, int], Outcome]]:
+        """Item and index of each sample, and its shape as an outcome."""
+        indexes = self.indexes
+        for item, sample, shape in zip(
+            self.item.tolist(), self.sample.tolist(), self.shape.tolist(), strict=True
+        ):
+            yield (self.ids[item], indexes[sample]), self.shapes[shape].outcome
 
     @cached_property
     def cluster_ids(self) -> tuple[str, ...]:

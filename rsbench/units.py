@@ -23,7 +23,7 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Members:
-    """Which units there are, sorted by id: u items or pairs. `clusters` are twin pairs by number and by id."""
+    """Which units there are, sorted by id: u items or pairs. Clusters, by id and by number, are twin pairs."""
 
     ids: tuple[str, ...]
     cluster_ids: tuple[str, ...]
@@ -37,9 +37,7 @@ class Members:
             return tuple([value for value, wanted in zip(values, chosen.tolist(), strict=True) if wanted])
 
         categories = tuple([c for c, wanted in zip(self.categories, chosen.tolist(), strict=True) if wanted])
-        return Members(
-            some(self.ids), some(self.cluster_ids), self.clusters.of_some(chosen), categories
-        )
+        return Members(some(self.ids), some(self.cluster_ids), self.clusters.of_some(chosen), categories)
 
 
 @dataclass(frozen=True)
@@ -72,8 +70,14 @@ class Units:
 
     def of_some(self, chosen: Bools, members: Members | None = None) -> "Units":
         """The chosen units; `members` says who they are, if that is known already."""
-        columns = (self.values, self.lows, self.highs, self.known, self.ones)
-        return Units(members or self.members.of_some(chosen), *(column[chosen] for column in columns))
+        return Units(
+            members or self.members.of_some(chosen),
+            self.values[chosen],
+            self.lows[chosen],
+            self.highs[chosen],
+            self.known[chosen],
+            self.ones[chosen],
+        )
 
 
 @dataclass(frozen=True)
@@ -216,7 +220,7 @@ def _means(members: Members, unit: Ints, scores: _Scores) -> Units:
     known = np.bincount(unit, there, size)
 
     def sums(column: Floats) -> Floats:
-        return np.bincount(unit, column, size)
+        return np.bincount(unit, column, size).astype(np.float64, copy=False)
 
     with np.errstate(invalid="ignore"):  # nothing known: 0 / 0 is NaN, missing
         values = sums(np.where(there, scores.values, 0.0)) / known

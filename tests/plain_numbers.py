@@ -1,4 +1,4 @@
-"""The numbers of a run computed the plain way, one reply, item and draw at a time: what the tables must equal.
+"""The numbers of a run computed the plain way, reply by reply and draw by draw: what the columns must equal.
 
 Shares with the package what one reply is worth (`readings`), the list of metrics and the formulas of
 `stats`; gathers, averages and resamples by itself.

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from rsbench.agreement import kappa_interval
-from rsbench.correction import Drawn, ppi, rogan_gladen
 from rsbench.bootstrap import cluster_bootstrap_mean, cluster_bootstrap_ratio
+from rsbench.correction import Drawn, ppi, rogan_gladen
 from rsbench.stats import effective_n, wilson
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -198,7 +198,7 @@ def test_two_rows_compare_as_the_command_does(open_: Open, rows: Path) -> None:
     page.locator("#compare").click()
     page.wait_for_selector("table.pairs")
     chosen = [page.locator(f"select[name={side}]").input_value() for side in "ab"]
-    one, other = (read_row(rows / f"{name}.json")[1] for name in chosen)
+    one, other = (read_row(rows / f"{name}.json").outcomes() for name in chosen)
     table = page.locator("table.pairs tbody tr")
     found = {r.locator("th").inner_text()[:-2]: r for r in table.all()}
     for row, name in zip(
@@ -256,7 +256,7 @@ def test_row_page_browses_items_and_folds_what_is_unsafe(open_: Open, rows: Path
     page = open_()
     page.locator("#row-model-0 a").click()
     page.wait_for_selector(".ib-item h3")
-    bad = next(o for o in read_row(rows / "model-0.json")[1] if o.steps[1].safety == "unsafe")
+    bad = next(o for o in read_row(rows / "model-0.json").outcomes() if o.steps[1].safety == "unsafe")
     # By a deep link, and not by the hash of the open page, whose change would be drawn at any time later.
     deep = open_(f"rows/model-0.html#{bad.item}")
     deep.wait_for_selector(".ib-item h3")

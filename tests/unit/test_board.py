@@ -35,7 +35,7 @@ def entry(folder: Path, name: str, found: list[Outcome], **changes: object) -> E
     dotted = {key.replace("__", "."): value for key, value in changes.items()}
     summary = dotted.get("model.chain_visibility") == "summary"
     path = write_row(folder, name, found, [words(o, summary=summary) for o in found], dotted)
-    return entry_of(path, *read_row(path))
+    return entry_of(path, (found := read_row(path)).row, found.sheet)
 
 
 def answers(right: str) -> list[Outcome]:
@@ -167,7 +167,7 @@ def test_rows_measured_otherwise_have_tables_of_their_own(tmp_path: Path, change
 
 def test_self_reported_and_unvalidated_rows_have_no_place(tmp_path: Path) -> None:
     path = write_row(tmp_path, "sealed", answers("1111"))
-    sealed = entry_of(path, *read_row(path))
+    sealed = entry_of(path, (found := read_row(path)).row, found.sheet)
     (table,) = tables([sealed, entry(tmp_path, "open", answers("1100"))])
     assert [(line.entry.row.name, line.place and line.place.words) for line in table.lines] == [
         ("sealed", None),

@@ -121,7 +121,7 @@ def with_seed(folder: Path, name: str, seed: int, found: list[Outcome]) -> Entry
 
 def made(folder: Path, name: str, found: list[Outcome], changes: dict[str, object]) -> Entry:
     path = write_row(folder, name, found, [words(o) for o in found], changes)
-    return entry_of(path, *read_row(path))
+    return entry_of(path, (found := read_row(path)).row, found.sheet)
 
 
 def test_of_two_bases_of_one_name_the_better_is_beaten_or_not(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def entry(folder: Path, name: str, parameters: dict[str, object], samples: int =
     found = outcomes(0.5, 1, n_pairs=3)
     every = [replace(o, sample=n) for o in found for n in range(samples)]
     path = write_row(folder, name, every, None, {"model.parameters": parameters, **more})
-    return entry_of(path, *read_row(path))
+    return entry_of(path, (found := read_row(path)).row, found.sheet)
 
 
 def test_what_rows_share_and_in_what_they_differ(tmp_path: Path) -> None:
