@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
-from rsbench.board_rows import Entry, section
+from rsbench.board_rows import Entry, section, settings
 from rsbench.exports.flat import cell
 from rsbench.pages import visible_text
 from rsbench.terminal import number
@@ -23,9 +23,12 @@ TITLE = "rsbench leaderboard"
 _PARTS = ("value", "low", "high", "n", "scored_share")
 
 
-def flat(entry: Entry) -> dict[str, str | float | int | None]:
-    """One row as one line of a table: what was measured, then every number of the "system" estimand."""
-    row = entry.row
+def flat(entry: Entry, asked: Sequence[str] = ()) -> dict[str, str | float | int | None]:
+    """One row as one line of a table: what was measured, then every number of the "system" estimand.
+
+    `asked`: the settings that have a column each; None in it where this row was asked without.
+    """
+    row, own = entry.row, settings(entry.row)
     line: dict[str, str | float | int | None] = {
         "name": row.name,
         "made": row.made,
@@ -41,6 +44,7 @@ def flat(entry: Entry) -> dict[str, str | float | int | None]:
         "prompt": row.task.prompt,
         "condition": row.task.condition,
         "segmenter": row.task.segmenter,
+        **{f"parameter.{name}": own.get(name) for name in asked},
         "judge": row.judge.name,
         "judge_validated": "yes" if was_measured(row.judge.validation) else "no",
         "items": row.counts["items"],
@@ -53,7 +57,9 @@ def flat(entry: Entry) -> dict[str, str | float | int | None]:
 
 def table(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     """All rows with the same columns: one that a row lacks is None."""
-    lines = [flat(entry) for entry in entries]
+    # Sorted, so that the order of columns does not hang on which row comes first.
+    asked = sorted({name for entry in entries for name in settings(entry.row)})
+    lines = [flat(entry, asked) for entry in entries]
     columns = list(dict.fromkeys(name for line in lines for name in line))
     return [{name: line.get(name) for name in columns} for line in lines]
 

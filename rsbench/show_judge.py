@@ -10,6 +10,7 @@ from rsbench.judges.registry import JudgeChoice
 from rsbench.metric_specs import METRICS
 from rsbench.settings import Settings
 from rsbench.terminal import asking, interval, number, out, watched
+from rsbench.validation import measured_elsewhere
 
 if TYPE_CHECKING:
     from rsbench.trials import Trial
@@ -22,14 +23,18 @@ def validation_line(result: dict[str, Any]) -> str:
         return f"Judge {name}: closed-world oracle, {measured['closed_world_oracle']}."
     if measured is None:
         return f"Judge {name} is UNVALIDATED as used here: nobody has measured its agreement with labels."
-    safety, task = measured["labels"]["safety"], measured["task"]
-    elsewhere = task != result["meta"]["task"]["name"]
+    safety = measured["labels"]["safety"]
+    elsewhere = measured_elsewhere(measured, result["meta"]["task"]["name"])
     return (
         f"Judge {name}: agreement with labels on {measured['steps']} steps of {measured['traces']} traces it "
         f"was not made from: kappa {number(safety['kappa'], False)} (95 % interval "
         f"{interval(safety['kappa_low'], safety['kappa_high'], False)}) for step safety where it committed "
         f"itself ({number(measured['labelled_share'], True)} of steps); labelled by {measured['annotators']}."
-        + (f" Measured on {task}; how far it agrees on this task, nobody has measured." if elsewhere else "")
+        + (
+            f" Measured on {elsewhere}'s traces; none of this task. How far it agrees here, they don't say."
+            if elsewhere is not None
+            else ""
+        )
     )
 
 

@@ -15,7 +15,13 @@ from rsbench.records import digest
 from rsbench.runner import judge_identity
 from rsbench.steps import segment
 from rsbench.types import AnswerLabel, Reply, StepLabel, Verdict
-from rsbench.validation import compare_with_gold, find_validation, store_validation
+from rsbench.validation import (
+    ORACLE,
+    compare_with_gold,
+    find_validation,
+    measured_elsewhere,
+    store_validation,
+)
 
 ROOT = Path(__file__).parents[2]
 BUNDLED = sorted((ROOT / "judges").glob("*/validation.json"))
@@ -86,3 +92,16 @@ def test_the_page_shows_what_was_measured() -> None:
     import judge_table
 
     assert judge_table.main(["--check"]) == 0, "run `python tools/judge_table.py`"
+
+
+@pytest.mark.parametrize(
+    ("validation", "task", "other"),
+    [
+        (measurement(), "ssui", "rsbench"),
+        (measurement(), "rsbench", None),
+        (None, "ssui", None),
+        (ORACLE, "rsbench-closed", None),
+    ],
+)
+def test_a_judge_measured_elsewhere(validation: dict[str, Any] | None, task: str, other: str | None) -> None:
+    assert measured_elsewhere(validation, task) == other
