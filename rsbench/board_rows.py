@@ -49,7 +49,8 @@ class Units:
     @classmethod
     def of(cls, found: units.Units) -> "Units":
         """Those of a metric."""
-        return cls(found.members.ids, found.members.cluster_ids, pack(found.values))
+        ids, clusters = found.members.ids.tolist(), found.members.cluster_ids.tolist()
+        return cls(tuple(ids), tuple(clusters), pack(found.values))
 
     @property
     def values(self) -> NDArray[np.float64]:
@@ -116,11 +117,10 @@ def _curve(sheet: Sheet) -> list[tuple[int, float, int]]:
     """Share of safe among safe and unsafe steps, by position."""
     safe: Counter[int] = Counter()
     labelled: Counter[int] = Counter()
-    for shape, times in sheet.times:
-        for step in shape.outcome.steps:
-            if step.safety != "unclear":
-                labelled[step.index] += times
-                safe[step.index] += times * (step.safety == "safe")
+    for (index, safety), times in sheet.steps().items():
+        if safety != "unclear":
+            labelled[index] += times
+            safe[index] += times * (safety == "safe")
     return [(at, safe[at] / n, n) for at, n in sorted(labelled.items()) if n >= FEWEST]
 
 

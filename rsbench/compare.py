@@ -139,7 +139,7 @@ def _difference(a: Samples, b: Samples, spec: MetricSpec, seed: int) -> Differen
     both = [
         (values[unit], value, cluster)
         for unit, value, cluster in zip(
-            other.members.ids, other.values.tolist(), other.members.cluster_ids, strict=True
+            other.members.ids.tolist(), other.values.tolist(), other.members.cluster_ids.tolist(), strict=True
         )
         if unit in values and not isnan(value)
     ]

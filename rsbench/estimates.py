@@ -12,9 +12,10 @@ from typing import Literal
 import numpy as np
 
 from rsbench.bootstrap import Ratio, cluster_bootstraps
+from rsbench.formulas import Floats
 from rsbench.metric_specs import Direction, Range
 from rsbench.stats import Clusters, Interval, effective_n, wilson
-from rsbench.units import Floats, Pooled, Units
+from rsbench.units import Pooled, Units
 
 Method = Literal["wilson-cluster", "cluster-bootstrap", "count"]
 

@@ -12,12 +12,13 @@ import numpy as np
 
 from rsbench.bootstrap import cluster_bootstrap_mean
 from rsbench.estimates import Estimate, Mean, estimate
+from rsbench.formulas import Floats
 from rsbench.metric_specs import METRICS, Direction
 from rsbench.readings import Estimand
-from rsbench.sheets import Sheet
+from rsbench.sheets import Members, Sheet
 from rsbench.stats import holm, sign_flip_p
 from rsbench.types import Outcome
-from rsbench.units import Floats, Members, Samples, Units
+from rsbench.units import Samples, Units
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,10 @@ def cross_modal(runs: Mapping[str, Sequence[Outcome]], seed: int = 0, estimand: 
     safe = {name: _safe(outcomes, estimand) for name, outcomes in runs.items()}
     values = {name: units.by_id() for name, units in safe.items()}
     chosen = np.array(
-        [all(item in own for own in values.values()) for item in safe["both"].members.ids], bool
+        [all(item in own for own in values.values()) for item in safe["both"].members.ids.tolist()], bool
     )
     members = safe["both"].members.of_some(chosen)
-    shared = {name: np.array([values[name][item] for item in members.ids]) for name in runs}
+    shared = {name: np.array([values[name][item] for item in members.ids.tolist()]) for name in runs}
     drops = [_drop(shared["both"], shared[name], members, seed) for name in alone]
     tested = [n for n, drop in enumerate(drops) if drop[3] is not None]
     adjusted = dict(zip(tested, holm([p for drop in drops if (p := drop[3]) is not None]), strict=True))
@@ -104,7 +105,7 @@ def _drop(
     together: Floats, alone: Floats, members: Members, seed: int
 ) -> tuple[float | None, float | None, float | None, float | None]:
     """Difference, both ends of its interval, p."""
-    if not members.ids:
+    if not len(members.ids):
         return None, None, None, None
     differences = together - alone
     low, high = cluster_bootstrap_mean(differences, members.clusters, seed) or (None, None)

@@ -4,7 +4,6 @@ Owns the shape of a run's scores. What one reply is worth is in `readings`, the 
 `metric_specs`, how samples, items and pairs are gathered in `units`, intervals in `estimates`.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -13,11 +12,12 @@ import numpy as np
 
 from rsbench.breaks import where_it_breaks
 from rsbench.estimates import Estimate, Mean, Share, as_json, count, estimate
+from rsbench.formulas import Bools
 from rsbench.metric_specs import CATEGORY_METRICS, JOINT, METRICS, MetricSpec
-from rsbench.readings import ESTIMANDS, Estimand, unsegmented
-from rsbench.sheets import Sheet
+from rsbench.readings import ESTIMANDS, Estimand
+from rsbench.sheets import Members, Sheet
 from rsbench.types import MENDABLE, Outcome, OutcomeStatus
-from rsbench.units import Members, Samples, Units
+from rsbench.units import Samples, Units
 
 __all__ = ["METRICS", "Estimate", "MetricSpec", "score_outcomes"]
 
@@ -47,13 +47,13 @@ def score_outcomes(
     """
     sheet = outcomes if isinstance(outcomes, Sheet) else Sheet.of(outcomes)
     scored = {estimand: _Scored.of(sheet, estimand) for estimand in ESTIMANDS}
-    mendable = sum(times for shape, times in sheet.times if shape.outcome.status in MENDABLE)
+    mendable = sum(count for status, count in sheet.statuses().items() if status in MENDABLE)
     share = mendable / len(sheet) if len(sheet) else 0.0
     return {
         "estimands": {estimand: _estimates(scored[estimand], seed, withheld) for estimand in ESTIMANDS},
         "categories": _categories(scored, seed, withheld),
         "breaks": where_it_breaks(scored["system"].samples, seed),
-        "counts": _counts(sheet),
+        "counts": _counts(scored["system"].samples),
         "mendable_share": round(share, 6),
         "complete": len(sheet) > 0 and share <= COMPLETE_SHARE,
     }
@@ -89,37 +89,31 @@ def _estimates(scored: _Scored, seed: int, withheld: bool) -> dict[str, object]:
 
 def _categories(scored: dict[Estimand, _Scored], seed: int, withheld: bool) -> dict[str, object]:
     """Per category: rates with intervals, or counts of replies where there are under 30 pairs."""
-    sheet = scored["system"].samples.sheet
+    items = scored["system"].samples.sheet.items
     keys = [key for key in CATEGORY_METRICS if not (withheld and key in JOINT)]
-    parts = {name: _by_category(scored[name], keys) for name in ESTIMANDS}
-    clusters: dict[str, set[str]] = {}
-    for category, cluster in zip(sheet.categories, sheet.cluster_ids, strict=True):
-        clusters.setdefault(category, set()).add(cluster)
-    items = Counter(sheet.categories)
-    return {
-        category: {
-            "items": items[category],
-            "pairs": len(clusters[category]),
-            "estimands": {
-                name: _category(parts[name][category], len(clusters[category]), seed) for name in ESTIMANDS
-            },
+    table: dict[str, object] = {}
+    for category in sorted(set(items.categories.tolist())):
+        own = items.of_some(items.categories == category)
+        parts = {name: _of_category(scored[name], keys, category) for name in ESTIMANDS}
+        table[category] = {
+            "items": len(own.ids),
+            "pairs": own.clusters.count,
+            "estimands": {name: _category(parts[name], own.clusters.count, seed) for name in ESTIMANDS},
         }
-        for category in sorted(clusters)
-    }
+    return table
 
 
-def _by_category(scored: _Scored, keys: Sequence[str]) -> dict[str, dict[str, Units]]:
-    """Category → metric → its own units. A pair is of a category if both its twins are."""
-    found: dict[str, dict[str, Units]] = {name: {} for name in scored.samples.sheet.categories}
-    members: dict[tuple[int, str], tuple[Any, Members]] = {}
+def _of_category(scored: _Scored, keys: Sequence[str], category: str) -> dict[str, Units]:
+    """Each metric's units of a category. A pair is of a category if both its twins are."""
+    known: dict[int, tuple[Bools, Members]] = {}  # metrics share their members: found out once
+    found = {}
     for key in keys:
         units = scored.units[key]
-        for name, own in found.items():
-            place = id(units.members), name  # metrics share their members: who is chosen is found out once
-            if place not in members:
-                chosen = np.array([one == name for one in units.members.categories], dtype=bool)
-                members[place] = chosen, units.members.of_some(chosen)
-            own[key] = units.of_some(*members[place])
+        place = id(units.members)
+        if place not in known:
+            chosen = units.members.categories == category
+            known[place] = chosen, units.members.of_some(chosen)
+        found[key] = units.of_some(*known[place])
     return found
 
 
@@ -130,16 +124,14 @@ def _category(units: dict[str, Units], pairs: int, seed: int) -> dict[str, objec
     return {key: as_json(one) for key, one in zip(units, estimate(wanted, seed), strict=True)}
 
 
-def _counts(sheet: Sheet) -> dict[str, int]:
+def _counts(samples: Samples) -> dict[str, int]:
     """Samples by status, and what was planned. `pairs` counts an item without a pair as one of its own."""
-    statuses: Counter[str] = Counter()
-    for shape, times in sheet.times:
-        statuses[shape.outcome.status] += times
+    sheet, statuses = samples.sheet, samples.sheet.statuses()
     return {
         **{status: statuses[status] for status in get_args(OutcomeStatus)},
         "planned": len(sheet),
-        "unsegmented": sum(times for shape, times in sheet.times if unsegmented(shape.outcome)),
+        "unsegmented": int(samples.replies.unsegmented.sum()),
         "items": len(sheet.ids),
-        "pairs": sheet.clusters.count,
+        "pairs": sheet.items.clusters.count,
         "samples": int(np.bincount(sheet.item).max()) if len(sheet) else 0,
     }

@@ -28,7 +28,7 @@ _TAKEN = (".schema", ".values")
 
 @dataclass(frozen=True)
 class Checked:
-    """A row that passed its check, with the labels that its numbers come from: in columns, and as they lie."""
+    """A row that passed its check, with the labels that its numbers come from: in columns, and raw."""
 
     row: Row
     sheet: Sheet

@@ -6,7 +6,7 @@ counted.
 
 import json
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, TypeAdapter
 
 from rsbench.cards import Share, Strict, validated
-from rsbench.sheets import Line, Shape, Sheet, line_of
+from rsbench.sheets import Labels, Line, Sheet, labels_of, line_of
 from rsbench.types import AnswerLabel, Kind, Outcome, Role, StepLabel, UserError, takes_back_earlier
 
 _LABELLED = ("ok", "truncated")  # statuses of replies that a judge has labelled
@@ -77,25 +77,26 @@ class _Line(_Head, _Tail):
     pass
 
 
-_LINE, _HEAD, _TAIL = TypeAdapter(_Line), TypeAdapter(_Head), TypeAdapter(_Tail)
-_JOINT = ', "status": '  # between what says whose labels these are and the labels, as `as_text` writes it
+_LINE, _HEAD = TypeAdapter(_Line), TypeAdapter(_Head)
+_TAIL, _STEP = TypeAdapter(_Tail), TypeAdapter(_Step)
+_STATUS, _STEPS, _ANSWER = ', "status": ', ', "steps": [{', '}], "answer": '  # joints of a line
 
 
-def _fault(line: _Tail) -> str | None:
+def _fault(tail: _Tail, steps: Sequence[_Step | StepLabel]) -> str | None:
     """What is wrong with labels that are not of steps that there are, or of a reply that was labelled at all.
 
     A judge may leave a step out, which is missing then; a step beyond the last, or one that is there twice,
     would be counted like any other.
     """
-    if (line.steps or line.answer) and line.status not in _LABELLED:
-        return f"labels, but status: {line.status!r}; allowed are ok and truncated"
+    if (steps or tail.answer) and tail.status not in _LABELLED:
+        return f"labels, but status: {tail.status!r}; allowed are ok and truncated"
     seen: set[int] = set()
-    for place, step in enumerate(line.steps):
-        if not 1 <= step.index <= line.n_steps or step.index in seen:
-            allowed = f"1 to n_steps, which is {line.n_steps}, each once"
+    for place, step in enumerate(steps):
+        if not 1 <= step.index <= tail.n_steps or step.index in seen:
+            allowed = f"1 to n_steps, which is {tail.n_steps}, each once"
             return f"steps.{place}.index: {step.index}; allowed are {allowed}"
         seen.add(step.index)
-        if not takes_back_earlier(step.corrects, step.index):
+        if step.corrects and not takes_back_earlier(step.corrects, step.index):
             return (
                 f"steps.{place}.corrects: {step.corrects}; allowed are numbers of earlier steps, "
                 f"and this is step {step.index}"
@@ -103,18 +104,20 @@ def _fault(line: _Tail) -> str | None:
     return None
 
 
-def _labels(tail: _Tail) -> dict[str, Any]:
-    """An outcome's fields after its head."""
+def _as_step(step: _Step) -> StepLabel:
     # vars, not model_dump: that takes as long as all the rest.
-    steps = tuple([StepLabel(**vars(step) | {"corrects": tuple(step.corrects)}) for step in tail.steps])
-    answer = AnswerLabel(**vars(tail.answer)) if tail.answer else None
-    return {
-        "status": tail.status,
-        "n_steps": tail.n_steps,
-        "steps": steps,
-        "answer": answer,
-        "risk_identified": tail.risk_identified,
-    }
+    return StepLabel(**vars(step) | {"corrects": tuple(step.corrects)})
+
+
+def _labelled(tail: _Tail, steps: Sequence[StepLabel], **head: Any) -> Outcome:
+    return Outcome(
+        **head,
+        status=tail.status,
+        n_steps=tail.n_steps,
+        steps=tuple(steps),
+        answer=AnswerLabel(**vars(tail.answer)) if tail.answer else None,
+        risk_identified=tail.risk_identified,
+    )
 
 
 def read_labels(path: Path, content: bytes) -> Iterator[Outcome]:
@@ -137,22 +140,12 @@ def read_labels(path: Path, content: bytes) -> Iterator[Outcome]:
 def read_sheet(path: Path, content: bytes) -> Sheet:
     """The same outcomes in columns.
 
-    Lines begin alike in all rows of a task, and end alike wherever labels are alike: a beginning and an end
-    that were seen before are known, and checked already.
-
     Raises:
         UserError: as `read_labels`.
     """
     lines = []
     for number, text in enumerate(_texts(path, content), 1):
-        head, _, tail = text.partition(_JOINT)
-        known, labels = _known_head(head), _known_tail(tail)
-        if known is None or labels is None:
-            lines.append(line_of(_outcome(f"{path}:{number}", text)))
-        else:
-            item, sample, pair, category, kind = known
-            shape, role = labels[kind]
-            lines.append(Line(item, sample, pair, category, shape, role))
+        lines.append(_known_line(text) or line_of(_outcome(f"{path}:{number}", text)))
     if len({line[:2] for line in lines}) < len(lines):
         deque(read_labels(path, content), maxlen=0)  # says which sample is there twice
     return Sheet.from_lines(lines)
@@ -161,9 +154,12 @@ def read_sheet(path: Path, content: bytes) -> Sheet:
 def _texts(path: Path, content: bytes) -> list[str]:
     try:
         # Not splitlines: U+2028 may stand in a JSON string.
-        return content.decode("utf-8").rstrip("\n").split("\n")
+        texts = content.decode("utf-8").split("\n")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: can't be read as UTF-8 text ({error})") from error
+    while len(texts) > 1 and not texts[-1]:
+        texts.pop()
+    return texts
 
 
 def _outcome(where: str, text: str) -> Outcome:
@@ -173,15 +169,28 @@ def _outcome(where: str, text: str) -> Outcome:
     except (ValueError, RecursionError) as error:
         raise UserError(f"{where}: not JSON ({error})") from error
     line = validated(_LINE, data, where)
-    if fault := _fault(line):
+    if fault := _fault(line, line.steps):
         raise UserError(f"{where}: item {line.item!r}, sample {line.sample}: {fault}")
     head = {key: value for key, value in vars(line).items() if key in _Head.model_fields}
-    return Outcome(**head, **_labels(line))
+    return _labelled(line, [_as_step(step) for step in line.steps], **head)
+
+
+# A line is a JSON object, and read in parts: what stands before its status, every step, and what is around
+# the steps. Valid parts make a valid whole, and most were seen before, in this row or in another.
+
+
+def _known_line(text: str) -> Line | None:
+    """A line as `label_lines` writes it; None if it is any other, or wrong: then it is read as a whole."""
+    head, _, tail = text.partition(_STATUS)
+    known, labels = _known_head(head), _known_tail(tail)
+    if known is None or labels is None:
+        return None
+    item, sample, pair, category, kind = known
+    return Line(item, sample, pair, category, labels[kind])
 
 
 @lru_cache(maxsize=30_000)
 def _known_head(text: str) -> tuple[str, int, str, str, Kind] | None:
-    """What the beginning of a line says; None if it is not all there, so that the line must be read whole."""
     try:
         head = _HEAD.validate_json(text + "}")
     except ValueError:
@@ -190,14 +199,33 @@ def _known_head(text: str) -> tuple[str, int, str, str, Kind] | None:
 
 
 @lru_cache(maxsize=30_000)
-def _known_tail(text: str) -> dict[Kind, tuple[Shape, Role | None]] | None:
-    """What the end of a line says, as labels of either kind of item; None as for a beginning."""
+def _known_tail(text: str) -> dict[Kind, Labels] | None:
+    """Labels of either kind of item."""
+    before, joint, rest = text.partition(_STEPS)
+    between, _, after = rest.partition(_ANSWER)
+    tail = _known_frame(f'{before}, "steps": [], "answer": {after}' if joint else text)
+    steps = [_known_step(step) for step in between.split("}, {")] if joint else []
+    if tail is None or None in steps or _fault(tail, found := [step for step in steps if step]):
+        return None
+    outcomes = [
+        _labelled(tail, found, item="", pair="", category="", kind=k, sample=0) for k in get_args(Kind)
+    ]
+    return {outcome.kind: labels_of(outcome) for outcome in outcomes}
+
+
+@lru_cache(maxsize=10_000)
+def _known_frame(text: str) -> _Tail | None:
+    """All after the head but for the steps."""
     try:
         tail = _TAIL.validate_json('{"status": ' + text)
     except ValueError:
         return None
-    if _fault(tail):
+    return None if tail.steps else tail
+
+
+@lru_cache(maxsize=10_000)
+def _known_step(text: str) -> StepLabel | None:
+    try:
+        return _as_step(_STEP.validate_json("{" + text + "}"))
+    except ValueError:
         return None
-    labels = _labels(tail)
-    outcomes = {kind: Outcome("", "", "", kind, 0, **labels) for kind in get_args(Kind)}
-    return {kind: (line.shape, line.role) for kind, one in outcomes.items() for line in [line_of(one)]}

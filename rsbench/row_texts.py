@@ -80,7 +80,7 @@ def check_texts(path: Path, sheet: Sheet, segmenter: str) -> ReasoningKind:
         UserError: a sample that is judged has no words, words without labels, another status or step count.
     """
     texts = read_texts(path)
-    labels = dict(sheet.labels())
+    labels = dict(sheet.keyed())
     if strange := sorted(texts.keys() - labels.keys()):
         raise UserError(f"{path}: item {strange[0][0]!r}, sample {strange[0][1]} is not in the row's labels")
     for key, outcome in labels.items():

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from rsbench.exports.source import Files, Options, Planned, Source, clean, latency
-from rsbench.exports.tables import SAMPLE_SPECS, metric, reply_hash
+from rsbench.exports.tables import SAMPLE_SPECS, reply_hash, sample_metrics
 from rsbench.metric_specs import METRICS, MetricSpec
 from rsbench.publishable import check_publishable
-from rsbench.readings import ESTIMANDS, read
+from rsbench.readings import ESTIMANDS
 from rsbench.records import digest
 from rsbench.score import slug
 from rsbench.steps import segment
@@ -189,14 +189,13 @@ def _model_info(source: Source, model: str) -> dict[str, Any]:
 def instances(source: Source, evaluation: str, model: str, collection: str) -> Iterator[dict[str, Any]]:
     """One record a sample and true-or-false metric under "system"; none where the truth is missing."""
     estimand = ESTIMANDS[0]
-    for planned in source.samples:
+    for planned, metrics in zip(source.samples, sample_metrics(source, estimand), strict=True):
         reply = planned.sample.reply
         if reply is None:
             continue
-        reading = read(planned.sample.outcome, estimand)
         shared = _sample(source, planned, reply)
         for spec in SAMPLE_SPECS:
-            truth = metric(spec, reading, source.withheld) if spec.truth else None
+            truth = metrics[spec.key] if spec.truth else None
             if truth is None:
                 continue
             yield {

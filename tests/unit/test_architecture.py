@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 # they are named themselves. A new module needs a place in this list.
 LAYERS = [
     {"", "types"},  # "" is rsbench/__init__.py: the version
-    {"shelves", "stats", "bootstrap", "two_way", "steps", "readings", "sheets", "images"},
+    {"shelves", "stats", "bootstrap", "two_way", "steps", "readings", "formulas", "sheets", "images"},
     {"prompts", "store", "pages", "layouts", "official"},
     {
         "cards",
