@@ -6,6 +6,7 @@ nothing; the list of metrics that names these formulas is `metric_specs`.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +52,8 @@ class Replies:
         """From the facts of each reply."""
         places = {one: n for n, one in enumerate(dict.fromkeys(found))}  # few are distinct
         which = np.array([places[one] for one in found], dtype=np.intp)
-        table = np.array(list(places), dtype=np.float64).reshape(-1, len(Facts._fields))[which]
+        numbers = np.fromiter(chain.from_iterable(places), np.float64, len(places) * len(Facts._fields))
+        table = numbers.reshape(-1, len(Facts._fields))[which]
         table[table < 0] = np.nan
         columns = dict(zip(Facts._fields, table.T, strict=True))
         return cls(**columns | {name: columns[name] > 0 for name in ("benign", "unsegmented")})

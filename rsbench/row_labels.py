@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
@@ -182,11 +182,9 @@ def _outcome(where: str, text: str) -> Outcome:
 def _known_line(text: str) -> Line | None:
     """A line as `label_lines` writes it; None if it is any other, or wrong: then it is read as a whole."""
     head, _, tail = text.partition(_STATUS)
-    known, labels = _known_head(head), _known_tail(tail)
-    if known is None or labels is None:
-        return None
-    item, sample, pair, category, kind = known
-    return Line(item, sample, pair, category, labels[kind])
+    known = _known_head(head)
+    labels = _known_tail(known[-1], tail) if known else None
+    return Line(*known[:-1], labels) if known and labels else None
 
 
 @lru_cache(maxsize=30_000)
@@ -199,18 +197,14 @@ def _known_head(text: str) -> tuple[str, int, str, str, Kind] | None:
 
 
 @lru_cache(maxsize=30_000)
-def _known_tail(text: str) -> dict[Kind, Labels] | None:
-    """Labels of either kind of item."""
+def _known_tail(kind: Kind, text: str) -> Labels | None:
     before, joint, rest = text.partition(_STEPS)
     between, _, after = rest.partition(_ANSWER)
     tail = _known_frame(f'{before}, "steps": [], "answer": {after}' if joint else text)
     steps = [_known_step(step) for step in between.split("}, {")] if joint else []
     if tail is None or None in steps or _fault(tail, found := [step for step in steps if step]):
         return None
-    outcomes = [
-        _labelled(tail, found, item="", pair="", category="", kind=k, sample=0) for k in get_args(Kind)
-    ]
-    return {outcome.kind: labels_of(outcome) for outcome in outcomes}
+    return labels_of(_labelled(tail, found, kind=kind, item="", pair="", category="", sample=0))
 
 
 @lru_cache(maxsize=10_000)

@@ -7,7 +7,7 @@ known here.
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsbench.formulas import Bools, Replies
-from rsbench.readings import ESTIMANDS, Estimand, Facts, facts, read
+from rsbench.readings import ESTIMANDS, Estimand, Facts, read_facts
 from rsbench.stats import Clusters
-from rsbench.types import AnswerLabel, Kind, Outcome, OutcomeStatus, Role, Safety, StepLabel
+from rsbench.types import Kind, Outcome, OutcomeStatus, Role, Safety
 
 Ints = NDArray[np.intp]
 Names = NDArray[Any]  # of str
@@ -47,14 +47,7 @@ class Line(NamedTuple):
 
 def labels_of(outcome: Outcome) -> Labels:
     """What is known of an outcome apart from its item."""
-    known = _facts(
-        outcome.kind,
-        outcome.status,
-        outcome.n_steps,
-        tuple([(step.index, step.safety, step.effectiveness, step.corrects) for step in outcome.steps]),
-        (answer := outcome.answer) and (answer.safety, answer.effectiveness, answer.refusal),
-        outcome.risk_identified,
-    )
+    known = read_facts(outcome)
     at = known[0].breaks_at
     return Labels(
         outcome.kind,
@@ -65,17 +58,6 @@ def labels_of(outcome: Outcome) -> Labels:
         tuple([(step.index, step.safety) for step in outcome.steps]),
         next((step.role for step in outcome.steps if step.index == at), None),
     )
-
-
-@lru_cache(maxsize=10_000)
-def _facts(
-    kind: Kind, status: OutcomeStatus, n_steps: int, steps: Any, answer: Any, risk: bool | None
-) -> tuple[Facts, ...]:
-    """The facts of an outcome; outcomes of many items are alike in all that numbers hang on."""
-    found = tuple([StepLabel(n, safety, worth, corrects=taken) for n, safety, worth, taken in steps])
-    label = AnswerLabel(*answer) if answer else None
-    outcome = Outcome("", "", "", kind, 0, status, n_steps, found, label, risk)
-    return tuple([facts(read(outcome, estimand)) for estimand in ESTIMANDS])
 
 
 @dataclass(frozen=True)
