@@ -64,14 +64,24 @@ def find(shelf: str, argument: str, extra: Sequence[Path] = ()) -> Found:
             )
         return found(path.resolve(), "file")
     for root, origin in roots(shelf, extra):
-        path = _entry(root, shelf, argument).resolve()
-        if path.is_file() and path.is_relative_to(root.resolve()):  # a name may not climb out of its shelf
-            return found(path, origin)
+        if there := _on_shelf(root, shelf, argument):
+            return found(there, origin)
     searched = "\n  ".join(str(root) for root, _ in roots(shelf, extra))
     known = ", ".join(name for name, _, _ in entries(shelf, extra)) or "none"
-    here = (_entry(root, shelf, argument) for root in (Path(), Path(shelf)))
-    hint = "".join(f"\nTo take the file here, name it as a path: ./{path}" for path in here if path.is_file())
+    here = [
+        _entry(root, shelf, argument) for root in (Path(), Path(shelf)) if _on_shelf(root, shelf, argument)
+    ]
+    hint = "".join(f"\nTo take the file here, name it as a path: ./{path}" for path in here)
     raise UserError(f"No {argument!r} on the shelf '{shelf}'. Known: {known}. Looked in:\n  {searched}{hint}")
+
+
+def _on_shelf(root: Path, shelf: str, name: str) -> Path | None:
+    """The card of that name, if it is there; a name may not climb out of its shelf."""
+    try:
+        path = _entry(root, shelf, name).resolve()
+        return path if path.is_file() and path.is_relative_to(root.resolve()) else None
+    except (OSError, ValueError, RuntimeError):  # too long for a file's name, a null byte, a loop of links
+        return None
 
 
 def entries(shelf: str, extra: Sequence[Path] = ()) -> Iterator[tuple[str, Path, str]]:
