@@ -21,7 +21,7 @@ const pairs = (() => {
     return Math.imul((n + (n >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
   }
   function numbers(packed) {
-    return typeof packed === "string" ? [...packed].map((c) => (c === "-" ? null : Number(c))) : packed;
+    return typeof packed === "string" ? [...packed].map((c) => (c === "-" ? null : Number(c))) : packed.which.map((n) => packed.numbers[n]);
   }
   function clusters(packed) { // the number of each unit's pair; as text, a 1 for each unit that begins a new one
     let pair = -1;
@@ -58,7 +58,7 @@ const pairs = (() => {
     // Pairs of one size flip together: how many of n fall up is a count of n random bits. Sizes are few, pairs thousands.
     const random = generator(2), sizes = new Map();
     for (const sum of sums) { // equal but for rounding
-      const of = Math.abs(sum), name = of.toFixed(9);
+      const of = Math.abs(sum), name = of.toFixed(12);
       sizes.set(name, [of, sizes.has(name) ? sizes.get(name)[1] + 1 : 1]);
     }
     const groups = [...sizes.values()];

@@ -1,0 +1,24 @@
+"""What the page that compares two rows is sent: exact numbers, few of them."""
+
+import json
+from pathlib import Path
+
+from rsbench.board_pairs import pair_data
+from rsbench.board_rows import Entry, entry_of
+from rsbench.board_tables import tables
+from rsbench.row_check import read_row
+from tests.board_rows import outcomes, write_row
+
+
+def row(folder: Path, name: str, seed: int) -> Entry:
+    path = write_row(folder, name, outcomes(0.5, seed))
+    return entry_of(path, *read_row(path))
+
+
+def test_numbers_travel_whole_and_each_once(tmp_path: Path) -> None:
+    # Rounded to six places, sizes that were equal were not, and the sign-flip test missed its ties.
+    entry = row(tmp_path, "one", 1)
+    data, _ = pair_data(tables([entry]))
+    sent = json.loads(json.dumps(data))["rows"][0]["values"]["step_safe"]
+    assert [sent["numbers"][n] for n in sent["which"]] == entry.units["step_safe"].values.tolist()
+    assert sent["numbers"] == sorted(set(sent["numbers"])) and 2 / 3 in sent["numbers"]
