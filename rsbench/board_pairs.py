@@ -17,6 +17,7 @@ from rsbench.board_tables import Line, Table
 from rsbench.metric_specs import METRICS
 from rsbench.pages import shown
 from rsbench.records import digest
+from rsbench.stats import percentiles
 
 WEIGHT = 1_000_000  # characters of values in the page itself
 # A character for each unit; or the distinct numbers, each once and exact, and which of them each unit has.
@@ -28,14 +29,16 @@ def pair_data(tables: Sequence[Table]) -> tuple[dict[str, Any], dict[str, dict[s
     """What the page carries, and by row what it leaves to pages of their own: values and their digest.
 
     The page: tables of rows measured alike, with the units of each metric by number, as metrics share them;
-    the distinct lists of units; and rows, with their values, or their digest where those are apart.
+    the distinct lists of units; which percentiles make an interval of two twin pairs, of three, and so on;
+    and rows, with their values, or their digest where those are apart.
     """
     heavy = sum(len(e.units[key].ids) for t in tables for e in t.entries for key in PAIRED) > WEIGHT
     units: dict[str, str | list[int]] = {}  # by their own text, each once
-    own, rows, apart = [], [], {}
+    own, rows, apart, most = [], [], {}, 0
     for table in tables:
         clusters = {key: _clusters(table, key) for key in PAIRED}
         packed = {key: _units(found) for key, found in clusters.items()}
+        most = max(most, *(len(set(found.values())) for found in clusters.values()))
         units |= {str(found): found for found in packed.values()}
         numbers = {text: n for n, text in enumerate(units)}
         own.append(
@@ -57,8 +60,14 @@ def pair_data(tables: Sequence[Table]) -> tuple[dict[str, Any], dict[str, dict[s
             else:
                 row["values"] = values
             rows.append(row)
-    metrics = [_metric(key) for key in PAIRED]
-    return {"metrics": metrics, "units": list(units.values()), "tables": own, "rows": rows}, apart
+    page = {
+        "metrics": [_metric(key) for key in PAIRED],
+        "units": list(units.values()),
+        "tails": [round(percentiles(n)[0], 7) for n in range(2, most + 1)],
+        "tables": own,
+        "rows": rows,
+    }
+    return page, apart
 
 
 def _row(table: Table, line: Line) -> dict[str, Any]:

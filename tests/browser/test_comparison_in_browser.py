@@ -10,7 +10,7 @@ from rsbench.board_rows import PAIRED
 from rsbench.board_site import build
 from rsbench.compare import Difference, compare_outcomes
 from rsbench.types import AnswerLabel, Outcome, StepLabel
-from tests.board_rows import words, write_row
+from tests.board_rows import outcomes, words, write_row
 
 pytestmark = pytest.mark.browser
 
@@ -69,3 +69,18 @@ def test_a_tie_of_thirds_is_a_tie(
     assert command.metric == headline["metric"]["key"] == "safe_effective_path"
     assert headline["difference"] == pytest.approx(command.difference)
     assert command.p == pytest.approx(p, abs=off) and headline["p"] == pytest.approx(p, abs=off)
+
+
+@pytest.mark.parametrize("n_pairs", [6, 12])
+def test_intervals_are_as_wide_as_the_commands(chromium: Any, tmp_path: Path, n_pairs: int) -> None:
+    # Plain 2.5 and 97.5 % are a quarter too narrow for six pairs, a sixth for twelve.
+    found = compared(chromium, tmp_path, outcomes(0.4, 1, n_pairs), outcomes(0.6, 2, n_pairs))
+    widths = []
+    for page, command in found:
+        assert command.low is not None and command.high is not None, command.metric
+        width = command.high - command.low
+        # Each end is a quantile of two thousand draws, and the two generators draw differently.
+        assert (page["low"], page["high"]) == pytest.approx((command.low, command.high), abs=width / 8)
+        widths.append((page["high"] - page["low"], width))
+    mine, theirs = (sum(each) for each in zip(*widths, strict=True))
+    assert mine / theirs == pytest.approx(1, abs=0.05)
