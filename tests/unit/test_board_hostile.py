@@ -132,6 +132,28 @@ def test_of_two_bases_of_one_name_the_better_is_beaten_or_not(tmp_path: Path) ->
     assert block.base.row.name == "a"
 
 
+def test_what_nobody_can_check_says_nothing_of_a_recipe(tmp_path: Path) -> None:
+    training = {"recipe": "srpo", "base": "base", "seed": 9}
+    claim = write_row(tmp_path, "claim", outcomes(0.99, 9), None, {"training": training})
+    sealed = entry_of(claim, *read_row(claim))
+    base = made(tmp_path, "base", outcomes(0.5, 1), {})
+    true = with_seed(tmp_path, "true", 1, outcomes(0.55, 2))
+    (block,) = trained(tables([base, true, sealed]))
+    assert block.entries == (true,)
+    assert trained(tables([base, sealed])) == []
+    claim = write_row(tmp_path, "low", outcomes(0.1, 3), None, {"model.name": "base"})
+    assert trained(tables([true, entry_of(claim, *read_row(claim))])) == [], "nor is it a base"
+    nobody: dict[str, object] = {"judge.validation": None}
+    again = made(tmp_path, "t", outcomes(0.9, 2), {**nobody, "training": {**training, "base": "b"}})
+    assert trained(tables([made(tmp_path, "b", outcomes(0.5, 1), nobody), again])) == []
+
+
+def test_a_small_p_is_not_printed_as_none_at_all(tmp_path: Path) -> None:
+    base = made(tmp_path, "base", outcomes(0.05, 1), {})
+    (block,) = trained(tables([base, with_seed(tmp_path, "t", 1, outcomes(0.95, 2))]))
+    assert block.cells[0]["p"] == "< 0.001"
+
+
 def test_a_seed_that_is_there_twice_was_not_drawn_twice(tmp_path: Path) -> None:
     base = made(tmp_path, "base", outcomes(0.3, 1), {})
     seeds = [with_seed(tmp_path, f"s{n}", n, outcomes(0.6, n)) for n in (4, 5, 6)]
