@@ -21,7 +21,7 @@ from rsbench.cards import load_task
 from rsbench.data import Dataset
 from rsbench.records import digest
 from rsbench.row_check import check_row, read_row
-from rsbench.types import Outcome, UserError
+from rsbench.types import AnswerLabel, Outcome, UserError
 from rsbench.validation import ORACLE
 from tests.board_rows import VALIDATION, outcomes, words, write_row
 from tests.cli import ROOT, main_, write_task
@@ -270,3 +270,12 @@ def test_a_row_that_left_out_its_worst_items_is_found_beside_others_of_its_data(
     write_row(tmp_path / "rows", "fewer", found[2:])
     with pytest.raises(UserError, match=r"fewer\.json and .*|whole\.json and .*fewer\.json"):
         build(tmp_path / "rows", tmp_path / "site", None)
+
+
+def test_the_row_of_a_guard_is_built(tmp_path: Path) -> None:
+    # Guards say nothing of refusal; one such row once stopped every build.
+    found = [replace(o, answer=AnswerLabel("safe", "unclear", "unclear")) for o in outcomes(0.5, 1)]
+    write_row(tmp_path / "rows", "guard", found, [words(o) for o in found])
+    build(tmp_path / "rows", tmp_path / "site", None)
+    html = (tmp_path / "site/rows/guard.html").read_text()
+    assert '<th scope="row">no label</th><td class="n">20</td><td class="n">20</td>' in html
