@@ -3,7 +3,6 @@
 A cell that a spreadsheet would take for a formula gets a quote in front: names are a stranger's words.
 """
 
-import csv
 import io
 import json
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 from rsbench.board_rows import Entry, section, settings
-from rsbench.exports.flat import cell
+from rsbench.exports.flat import csv_text
 from rsbench.pages import visible_text
 from rsbench.terminal import number
 from rsbench.validation import was_measured
@@ -67,12 +66,8 @@ def table(entries: Sequence[Entry]) -> list[dict[str, Any]]:
 def as_csv(entries: Sequence[Entry]) -> bytes:
     """Comma-separated, with a head."""
     lines = table(entries)
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    if lines:
-        writer.writerow(lines[0])
-    writer.writerows([cell(value) for value in line.values()] for line in lines)
-    return out.getvalue().encode("utf-8", "backslashreplace")
+    head = lines[:1]  # its keys
+    return csv_text([*head, *(line.values() for line in lines)]).encode("utf-8", "backslashreplace")
 
 
 def as_parquet(entries: Sequence[Entry]) -> bytes:
