@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape
 
 from rsbench.board_rows import Entry, section, settings
 from rsbench.exports.flat import csv_text
-from rsbench.pages import visible_text
+from rsbench.pages import shown
 from rsbench.terminal import number
 from rsbench.validation import was_measured
 
@@ -93,9 +93,9 @@ def _news(entries: Sequence[Entry], url: str) -> list[dict[str, str]]:
         {
             "id": entry.row.digest,
             "url": f"{url}/rows/{quote(entry.row.name)}.html",
-            "title": visible_text(f"{entry.row.model.name} on {entry.row.task.name}"),
+            "title": shown(f"{entry.row.model.name} on {entry.row.task.name}"),
             "text": f"SafeEffectivePath {number(entry.value, True)}, "
-            f"judge {visible_text(entry.row.judge.name)}, {entry.row.standing}",
+            f"judge {shown(entry.row.judge.name)}, {entry.row.standing}",
             "made": f"{entry.row.made}T00:00:00Z",
         }
         for entry in newest[:50]
