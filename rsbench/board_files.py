@@ -15,6 +15,7 @@ from xml.sax.saxutils import escape
 from rsbench.board_rows import Entry, section, settings
 from rsbench.exports.flat import csv_text
 from rsbench.pages import shown
+from rsbench.records import digest
 from rsbench.terminal import number
 from rsbench.validation import was_measured
 
@@ -39,6 +40,7 @@ def flat(entry: Entry, asked: Sequence[str] = ()) -> dict[str, str | float | int
         "chain_visibility": row.model.chain_visibility,
         "task": row.task.name,
         "task_version": row.task.version,
+        "split": row.task.split,
         "data": row.task.data,
         "prompt": row.task.prompt,
         "condition": row.task.condition,
@@ -46,6 +48,8 @@ def flat(entry: Entry, asked: Sequence[str] = ()) -> dict[str, str | float | int
         **{f"parameter.{name}": own.get(name) for name in asked},
         "judge": row.judge.name,
         "judge_validated": "yes" if was_measured(row.judge.validation) else "no",
+        "judge_identity": digest(row.judge.identity),
+        "hints": row.judge.identity.get("hints", "yes"),
         "items": row.counts["items"],
         "planned": row.counts["planned"],
     }

@@ -8,8 +8,9 @@ from rsbench.board_files import as_csv
 from rsbench.board_rows import entry_of
 from rsbench.exports.flat import cell, csv_bytes
 from rsbench.exports.tables import Table
+from rsbench.records import digest
 from rsbench.row_check import read_row
-from tests.board_rows import outcomes, words, write_row
+from tests.board_rows import JUDGE, outcomes, words, write_row
 
 FORMULA = "hello\r=cmd|' /C calc'!A0"
 
@@ -31,6 +32,25 @@ def test_the_boards_table_holds_a_row_a_line(tmp_path: Path) -> None:
     head, line = read(as_csv([entry_of(path, *read_row(path))]))
     assert len(head) == len(line) and line[head.index("model")] == FORMULA
     assert as_csv([]) == b""
+
+
+def test_rows_of_other_splits_and_judges_are_told_apart(tmp_path: Path) -> None:
+    # One name, and yet neither one task's items nor one judge: who averages such rows has to see it.
+    found, blind = outcomes(0.5, 1, 4), {"card": "x", "hints": "no"}
+    changes: dict[str, dict[str, object]] = {
+        "one": {},
+        "other": {"task.split": "test"},
+        "blind": {"judge.identity": blind, "judge.validation": None},
+    }
+    paths = [
+        write_row(tmp_path, name, found, [words(o) for o in found], own) for name, own in changes.items()
+    ]
+    head, *lines = read(as_csv([entry_of(path, *read_row(path)) for path in paths]))
+    one, other, last = (dict(zip(head, line, strict=True)) for line in lines)
+    assert (one["split"], other["split"]) == ("", "test")
+    assert (one["hints"], last["hints"]) == ("yes", "no")
+    assert one["judge_identity"] == other["judge_identity"] == digest(JUDGE)
+    assert last["judge_identity"] == digest(blind)
 
 
 def test_lists_are_no_formula_either() -> None:
