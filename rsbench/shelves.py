@@ -64,24 +64,20 @@ def find(shelf: str, argument: str, extra: Sequence[Path] = ()) -> Found:
             )
         return found(path.resolve(), "file")
     for root, origin in roots(shelf, extra):
-        if there := _on_shelf(root, shelf, argument):
-            return found(there, origin)
+        path = _entry(root, shelf, argument)
+        # A name may not climb out of its shelf.
+        if _there(path) and path.resolve().is_relative_to(root.resolve()):
+            return found(path.resolve(), origin)
     searched = "\n  ".join(str(root) for root, _ in roots(shelf, extra))
     known = ", ".join(name for name, _, _ in entries(shelf, extra)) or "none"
-    here = [
-        _entry(root, shelf, argument) for root in (Path(), Path(shelf)) if _on_shelf(root, shelf, argument)
-    ]
-    hint = "".join(f"\nTo take the file here, name it as a path: ./{path}" for path in here)
+    here = (_entry(root, shelf, argument) for root in (Path(), Path(shelf)))
+    hint = "".join(f"\nTo take the file here, name it as a path: ./{path}" for path in here if _there(path))
     raise UserError(f"No {argument!r} on the shelf '{shelf}'. Known: {known}. Looked in:\n  {searched}{hint}")
 
 
-def _on_shelf(root: Path, shelf: str, name: str) -> Path | None:
-    """The card of that name, if it is there; a name may not climb out of its shelf."""
-    try:
-        path = _entry(root, shelf, name).resolve()
-        return path if path.is_file() and path.is_relative_to(root.resolve()) else None
-    except (OSError, ValueError, RuntimeError):  # too long for a file's name, a null byte, a loop of links
-        return None
+def _there(path: Path) -> bool:
+    """Whether this is a file. What no file can be called (too long, a NUL) is none: rows name tasks too."""
+    return os.path.isfile(path)  # unlike `Path.is_file`, which raises
 
 
 def entries(shelf: str, extra: Sequence[Path] = ()) -> Iterator[tuple[str, Path, str]]:

@@ -19,7 +19,7 @@ from rsbench.readings import ESTIMANDS
 from rsbench.records import digest
 from rsbench.score import slug
 from rsbench.steps import segment
-from rsbench.types import Reply
+from rsbench.types import Item, Reply
 from rsbench.validation import was_measured
 
 SCHEMA = "0.3.0"
@@ -221,7 +221,7 @@ def _sample(source: Source, planned: Planned, reply: Reply) -> dict[str, Any]:
     answer = segment(reply).answer.of(reply)
     row: dict[str, Any] = {
         "sample_id": outcome.item if source.result["counts"]["samples"] == 1 else _numbered(planned),
-        "sample_hash": _hash(clean(query), reference) if item else None,
+        "sample_hash": _hash(clean(query), reference, item) if item else None,
         "interaction_type": "single_turn",
         "input": {"raw": clean(query), "reference": reference},
         "output": {"raw": [clean(reply.text)], "reasoning_trace": [clean(reply.reasoning)]},
@@ -263,9 +263,16 @@ def _numbered(planned: Planned) -> str:
     return f"{planned.sample.outcome.item}#{planned.sample.outcome.sample}"
 
 
-def _hash(raw: str, reference: list[str]) -> str:
-    """The recipe of the project's own converters, so that one sample has one hash across tools."""
-    shown = json.dumps({"raw": raw, "reference": reference}, sort_keys=True, separators=(",", ":"))
+def _hash(raw: str, reference: list[str], item: Item) -> str:
+    """The recipe of the project's own converters, so that one sample has one hash across tools.
+
+    Theirs knows no pictures: twins that differ in nothing else would be one sample. With pictures, their
+    bytes' hashes are in it too; without, it is the project's.
+    """
+    sample: dict[str, Any] = {"raw": raw, "reference": reference}
+    if item.images:
+        sample["images"] = [image.sha256 for image in item.images]
+    shown = json.dumps(sample, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(shown.encode()).hexdigest()
 
 

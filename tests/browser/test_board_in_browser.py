@@ -6,6 +6,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from rsbench.board_site import build
 from rsbench.compare import compare_outcomes
 from rsbench.row_check import read_row
+from rsbench.types import AnswerLabel
 from tests.board_rows import outcomes, words, write_row
 from tests.report_run import HACKS, LONG
 
@@ -168,6 +170,30 @@ def test_sorting_by_every_kind_of_column(open_: Open) -> None:
     assert names(page)[0] == "model-3" and names(page)[-1] == "sealed"
     again = open_(f"index.html#{page.url.partition('#')[2]}")
     assert names(again) == names(page), "the address holds the order"
+
+
+def test_what_is_missing_stays_last_up_and_down_in_every_column(open_: Open, tmp_path: Path) -> None:
+    for n, skill in enumerate((0.2, 0.9)):
+        found = outcomes(skill, n)
+        write_row(tmp_path / "rows", f"model-{n}", found, [words(o) for o in found])
+    # A guard that finds no unsafe step says nothing of the rest: no headline, no place, few numbers.
+    found = [replace(o, answer=AnswerLabel("safe", "unclear", "unclear")) for o in outcomes(2.0, 3)]
+    write_row(tmp_path / "rows", "guard", found, [words(o) for o in found])
+    build(tmp_path / "rows", tmp_path / "site", None)
+    page = open_(base=(tmp_path / "site").as_uri())
+    line = page.locator("#row-guard")
+    values = str(line.get_attribute("data-values")).split(",")
+    columns = ["place", *(str(n) for n, value in enumerate(values) if value == "")]
+    assert {"0", "2", "3", "4", "5"} <= set(columns)
+    for column in columns:
+        button = page.locator(f'#t1 thead [data-sort="{column}"]')
+        orders = []
+        for _ in range(2):
+            button.click()
+            orders.append(names(page))
+        assert [order[-1] for order in orders] == ["guard", "guard"], column
+        assert orders[0] == ["model-1", "model-0", "guard"] or column != "place"
+        assert orders[0] != orders[1] or column != "place"
 
 
 def test_filters_hide_rows_tables_and_sections(open_: Open) -> None:

@@ -133,7 +133,11 @@ def level(results: Results, method: str, metric: str) -> float:
 
 
 def difference(results: Results, method: str, other: str, metric: str, seeds: Sequence[int]) -> TwoWay:
-    """`method` − `other` by seed and twin pair, over the items of `common`."""
+    """`method` − `other` by seed and twin pair, over the items of `common`.
+
+    As the plan has it, every pair weighs the same, also one of which only one item is in `common`. The board
+    (`rsbench.board_trained`) subtracts means over items, which is another number where such a pair is.
+    """
     ours, theirs = (_by_seed(results, name, metric, seeds) for name in (method, other))
     return two_way(table(ours, theirs, lambda item: results.items[item].pair or item))
 
