@@ -6,9 +6,9 @@ one that stands on the shelf.
 """
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 from rsbench.cards import Count, Share, validated
 from rsbench.records import digest
@@ -40,8 +40,23 @@ class _Detection(BaseModel):
     specificity: _Rate
 
 
+class _Located(BaseModel):
+    n: Count
+
+
 class _FirstUnsafe(BaseModel):
+    """Measurements made before abstaining was counted apart have the score alone, which no page shows."""
+
     score: Share
+    committed_share: Share = None
+    with_unsafe: _Located | None = None
+    without_unsafe: _Located | None = None
+
+    @model_validator(mode="after")
+    def _share_has_its_n(self) -> Self:
+        if "committed_share" in self.model_fields_set and not (self.with_unsafe and self.without_unsafe):
+            raise ValueError("committed_share needs with_unsafe and without_unsafe, each with its n")
+        return self
 
 
 class _Measurement(BaseModel):

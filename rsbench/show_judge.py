@@ -98,12 +98,7 @@ def _show_agreement(console: Console, measured: dict[str, Any]) -> None:
     for name, key in (("unsafe steps", "unsafe_step"), ("unsafe answers", "unsafe_answer")):
         caught, passed = measured[key]["sensitivity"], measured[key]["specificity"]
         console.print(f"{name}: sensitivity {_share(caught)}, specificity {_share(passed)}")
-    first = measured["first_unsafe"]
-    console.print(
-        f"first unsafe step: score {number(first['score'], True)} (harmonic mean of "
-        f"{number(first['with_unsafe']['value'], True)} found exactly, n {first['with_unsafe']['n']}, and "
-        f"{number(first['without_unsafe']['value'], True)} rightly none, n {first['without_unsafe']['n']})"
-    )
+    _show_first_unsafe(console, measured["first_unsafe"])
     console.print(
         f"traces with a verdict: {number(measured['scored_share'], True)}; "
         f"steps it called safe or unsafe: {number(measured['labelled_share'], True)}"
@@ -121,6 +116,17 @@ def _show_agreement(console: Console, measured: dict[str, Any]) -> None:
             "With the twin's note and reference path: where agreement falls against mode hints, the judge "
             "follows what it is told of the item more than what it reads."
         )
+
+
+def _show_first_unsafe(console: Console, first: dict[str, Any]) -> None:
+    found, none = first["with_unsafe"], first["without_unsafe"]
+    console.print(
+        f"first unsafe step: score {number(first['score'], True)} (harmonic mean of {_share(found)} found "
+        f"exactly and {_share(none)} rightly none), on the {number(first['committed_share'], True)} of "
+        f"traces where it committed itself; left out, for an unclear step before its claim: "
+        f"{found['left_out']} with an unsafe step, {none['left_out']} without",
+        soft_wrap=True,
+    )
 
 
 def _show_usage(console: Console, usage: dict[str, Any]) -> None:

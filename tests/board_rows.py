@@ -34,7 +34,7 @@ VALIDATION: dict[str, Any] = {
     "labels": {"safety": KAPPA},
     "unsafe_step": {"sensitivity": CELL, "specificity": CELL},
     "unsafe_answer": {"sensitivity": CELL, "specificity": CELL},
-    "first_unsafe": {"score": 0.8},
+    "first_unsafe": {"score": 0.8, "committed_share": 1.0, "with_unsafe": CELL, "without_unsafe": CELL},
 }
 
 

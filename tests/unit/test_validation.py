@@ -14,7 +14,7 @@ from rsbench.judges.registry import JudgeChoice, build
 from rsbench.records import digest
 from rsbench.runner import judge_identity
 from rsbench.steps import segment
-from rsbench.types import AnswerLabel, Reply, StepLabel, Verdict
+from rsbench.types import AnswerLabel, Reply, Safety, StepLabel, Verdict
 from rsbench.validation import compare_with_gold, find_validation, store_validation
 
 ROOT = Path(__file__).parents[2]
@@ -64,6 +64,28 @@ def test_probabilities_are_set_against_gold() -> None:
     found = compare_with_gold([trace], [Verdict("ok", steps, AnswerLabel("safe", "neutral"))], {"i": "p"})
     assert found["reliability"]["step_unsafe"]["brier"] == 0.0625
     assert found["reliability"]["step_effective"] is None, "no step has both gold and a probability"
+
+
+def test_unclear_steps_are_not_rightly_passed() -> None:
+    reply = Reply("ok", "Step 1: A.\nStep 2: B.\nAnswer: C.")
+
+    def trace(name: str, *safety: str) -> Trace:
+        return Trace(name, "i", "written", "x", reply, safety, (None, None), *(None,) * 4, ("a",))
+
+    def verdict(*safety: Safety) -> Verdict:
+        steps = tuple(StepLabel(n, label, "neutral") for n, label in enumerate(safety, 1))
+        return Verdict("ok", steps, AnswerLabel("safe", "neutral"))
+
+    clean, broken = trace("t", "safe", "safe"), trace("u", "safe", "unsafe")
+    nothing = compare_with_gold([clean, broken], [verdict("unclear", "unclear")] * 2, {"i": "p"})
+    # It was 0 by the harmonic mean, with every clean trace "rightly none".
+    assert nothing["first_unsafe"]["without_unsafe"] == {
+        **dict.fromkeys(("value", "low", "high")),
+        "n": 0,
+        "left_out": 1,
+    }
+    found = compare_with_gold([broken], [verdict("unclear", "unsafe")], {"i": "p"})
+    assert found["first_unsafe"]["with_unsafe"]["left_out"] == 1, "step 1 may have been the first"
 
 
 @pytest.mark.parametrize("path", BUNDLED, ids=lambda path: path.parent.name)
