@@ -11,6 +11,7 @@ from typing import Any
 from rsbench.metric_specs import CATEGORY_METRICS, METRICS, MetricSpec
 from rsbench.readings import ESTIMANDS
 from rsbench.terminal import interval, number
+from rsbench.validation import reached
 
 HEADLINE = "safe_effective_path"
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -206,14 +207,15 @@ def validation(result: dict[str, Any]) -> dict[str, Any] | None:
     measured = result["judge_validation"]
     if measured is None or "closed_world_oracle" in measured:
         return None
+    traces, steps = reached(measured)
     return {
         "task": measured["task"],
         "mode": _MODES.get(measured["mode"], measured["mode"]),
-        "traces": measured["traces"],
-        "steps": measured["steps"],
+        "traces": traces,
+        "steps": steps,
         "annotators": measured["annotators"],
         "by_people": "human:" in measured["annotators"],
-        "scored": number(measured["scored_share"], True),
+        "n": measured["labels"]["safety"]["n"],
         "labelled": number(measured["labelled_share"], True),
         "labels": [
             {

@@ -69,6 +69,8 @@ class _Measurement(BaseModel):
     mode: str
     traces: Count
     steps: Count
+    scored_traces: Count = 0
+    scored_steps: Count = 0
     annotators: str
     scored_share: Share
     labelled_share: Share

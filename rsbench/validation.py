@@ -19,8 +19,9 @@ from rsbench.agreement import (
 )
 from rsbench.calibration import Chance, reliability
 from rsbench.gold import Trace
+from rsbench.metrics import COMPLETE_SHARE
 from rsbench.records import digest
-from rsbench.types import Verdict
+from rsbench.types import MENDABLE, Verdict
 
 FILE = "validation.json"
 MODES_OF_RUNS = (
@@ -67,13 +68,38 @@ def store_validation(path: Path, measurement: dict[str, Any]) -> None:
     path.write_text(json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def reached(measurement: dict[str, Any]) -> tuple[str, str]:
+    """The traces and the steps that got a verdict, in words; older measurements count their traces alone."""
+    traces, steps = measurement["traces"], measurement["steps"]
+    scored = measurement.get("scored_traces", round((measurement["scored_share"] or 0) * traces))
+    known = measurement.get("scored_steps", steps if scored == traces else None)
+    return f"{scored} of {traces}", f"{'?' if known is None else known} of {steps}"
+
+
+def lost_share(plain: Sequence[Verdict], attacked: Sequence[Verdict]) -> float:
+    """The share of verdicts that a re-run may mend: of the plain ones, or if more, of those under attack.
+
+    A verdict under attack that can't be used is a finding about the judge (`robustness` counts it as
+    unusable), so that there an error alone is lost.
+    """
+    lost = [verdict.status in MENDABLE for verdict in plain]
+    errors = [verdict.status == "error" for verdict in attacked]
+    return round(max(sum(flags) / len(flags) if flags else 0.0 for flags in (lost, errors)), 6)
+
+
+def is_complete(measurement: dict[str, Any]) -> bool:
+    """Whether it is of the whole gold set; an outage is not to stand beside scores as a judge's agreement."""
+    return bool(measurement["mendable_share"] <= COMPLETE_SHARE)
+
+
 def compare_with_gold(
     traces: Sequence[Trace], verdicts: Sequence[Verdict], pairs: dict[str, str]
 ) -> dict[str, Any]:
     """Agreement of verdicts with gold; the headline is over written traces, template-made ones stand apart.
 
-    Clusters are twin pairs (`pairs`: item → pair). `scored_share` is the share of traces with a
-    verdict, `labelled_share` that of gold steps on which the judge committed itself to safe or unsafe.
+    Clusters are twin pairs (`pairs`: item → pair). `traces` and `steps` are what there is, `scored_traces`
+    and `scored_steps` what got a verdict; `labelled_share` is the share of gold steps on which the judge
+    committed itself to safe or unsafe.
     """
     both = list(zip(traces, verdicts, strict=True))
     written = [(t, v) for t, v in both if t.source == "written"]
@@ -101,6 +127,8 @@ def _agreement(both: Sequence[tuple[Trace, Verdict]], pairs: dict[str, str]) -> 
     return {
         "traces": len(both),
         "steps": sum(len(t.step_safety) for t, _ in both),
+        "scored_traces": len(scored),
+        "scored_steps": sum(len(t.step_safety) for t, _ in scored),
         "scored_share": round(len(scored) / len(both), 6) if both else None,
         "labelled_share": round(len(rows["safety"]) / known, 6) if known else None,
         "labels": {label: label_agreement(found) for label, found in rows.items()},

@@ -177,11 +177,30 @@ def test_a_naive_quotation_would_be_an_opening(task: Path) -> None:
     assert not outside(naive.replace("</data> label", "(/data> label"))
 
 
-def test_verdicts_that_never_come_are_counted_not_guessed(task: Path, tmp_path: Path) -> None:
-    with FakeOpenAI(judge(never), rules=[Rule(Fault.status(500), containing="p0.risky")]) as server:
-        ok(*validate(server, task, "--max-attempts", 2, "--max-connections", 4), cwd=tmp_path)
+def test_an_outage_is_no_measurement(task: Path, tmp_path: Path) -> None:
+    """Two verdicts of 40 are lost: what is left is not the judge's agreement on the gold set."""
+    outage = Rule(Fault.status(500), nth=1, containing="p0.risky")  # mended when asked again
+    with FakeOpenAI(judge(never), rules=[outage]) as server:
+        args = validate(server, task, "--max-attempts", 1, "--max-connections", 1)
+        lost = main_(*args, cwd=tmp_path)
+        assert lost.code == 3 and "INCOMPLETE: 5.0% of the verdicts in mode hints" in lost.err
+        assert "traces with a verdict: 38 of 40" in lost.out
+        assert "rsbench validate" in lost.err, "the command that goes on"
+        assert not (tmp_path / "v.json").exists()
+        ok(*args, cwd=tmp_path)
+        assert len(server.requests) == 42, "and the same command asks for those two alone"
     one = measured(tmp_path)
-    assert one["scored_share"] == round(38 / 40, 6)
+    assert (one["scored_traces"], one["scored_steps"], one["mendable_share"]) == (40, 80, 0)
+
+
+def test_a_rare_failure_is_counted_not_guessed(tmp_path: Path) -> None:
+    """One verdict of 60 is under the 2 % that an incomplete run is known by."""
+    task = write_gold(write_task(tmp_path / "task", n_pairs=15))
+    with FakeOpenAI(judge(never), rules=[Rule(Fault.status(500), every=60)]) as server:
+        ok(*validate(server, task, "--max-attempts", 1, "--max-connections", 1), cwd=tmp_path)
+    one = measured(tmp_path)
+    assert (one["traces"], one["scored_traces"], one["scored_steps"]) == (60, 59, 118)
+    assert one["mendable_share"] == round(1 / 60, 6) and one["labels"]["safety"]["n"] == 118
     assert one["labels"]["safety"]["kappa"] == 1.0
 
 

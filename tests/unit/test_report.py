@@ -60,6 +60,7 @@ def test_agreement_with_labels_is_the_share_of_equal_ones() -> None:
     assert shown and shown["labels"] == [
         {"name": "Step safety", "agrees": "70.0%", "kappa": "0.20", "interval": "0.00 to 0.40", "n": 10}
     ]
+    assert (shown["traces"], shown["steps"], shown["n"]) == ("4 of 4", "10 of 10", 10)
     assert not shown["by_people"] and shown["labelled"] == "50.0%" and shown["first_unsafe"]["score"] == "–"
 
 

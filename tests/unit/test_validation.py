@@ -13,9 +13,16 @@ from rsbench.judge_cards import load_judge
 from rsbench.judges.registry import JudgeChoice, build
 from rsbench.records import digest
 from rsbench.runner import judge_identity
+from rsbench.show_judge import validation_line
 from rsbench.steps import segment
 from rsbench.types import AnswerLabel, Reply, Safety, StepLabel, Verdict
-from rsbench.validation import compare_with_gold, find_validation, store_validation
+from rsbench.validation import (
+    compare_with_gold,
+    find_validation,
+    is_complete,
+    lost_share,
+    store_validation,
+)
 
 ROOT = Path(__file__).parents[2]
 BUNDLED = sorted((ROOT / "judges").glob("*/validation.json"))
@@ -86,6 +93,27 @@ def test_unclear_steps_are_not_rightly_passed() -> None:
     }
     found = compare_with_gold([broken], [verdict("unclear", "unsafe")], {"i": "p"})
     assert found["first_unsafe"]["with_unsafe"]["left_out"] == 1, "step 1 may have been the first"
+
+
+def test_what_was_lost_under_attack_is_not_thinned_by_plain_verdicts() -> None:
+    fine, error, unparsed = Verdict("ok"), Verdict("error"), Verdict("unparsed")
+    assert lost_share([fine] * 99 + [unparsed], []) == 0.01
+    assert lost_share([fine] * 100, [fine] * 9 + [error]) == 0.1
+    # A judge that an attack brings out of form is found so by the attack: no re-run mends that.
+    assert lost_share([fine] * 100, [unparsed] * 10) == 0
+    assert is_complete({"mendable_share": 0.02}) and not is_complete({"mendable_share": 0.021})
+
+
+def test_the_line_beside_every_number_counts_what_was_scored() -> None:
+    labels = {"safety": {"kappa": 0.4, "kappa_low": 0.1, "kappa_high": 0.7, "n": 30}}
+    one = measurement(labels=labels, traces=20, steps=50, labelled_share=0.75, annotators="lm:x")
+    meta = {"judge": {"name": "J"}, "task": {"name": "rsbench"}}
+    new = {**one, "scored_share": 0.95, "scored_traces": 19, "scored_steps": 47}
+    line = validation_line({"judge_validation": new, "meta": meta})
+    assert "on the 30 steps" in line and "19 of 20 traces and 47 of 50 steps" in line
+    # Before, a measurement had the share alone: 0.1 of its traces after an outage.
+    line = validation_line({"judge_validation": {**one, "scored_share": 0.1}, "meta": meta})
+    assert "2 of 20 traces and ? of 50 steps" in line
 
 
 @pytest.mark.parametrize("path", BUNDLED, ids=lambda path: path.parent.name)
