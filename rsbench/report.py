@@ -249,10 +249,11 @@ def located(found: dict[str, Any]) -> dict[str, str]:
     A measurement without that share counted abstaining as "rightly none", so its score is not shown.
     """
     if "committed_share" not in found:
-        return {"score": "–", "committed": "–", "n": "–"}
+        return dict.fromkeys(("score", "bounds", "committed", "n"), "–")
     n = found["with_unsafe"]["n"] + found["without_unsafe"]["n"]
     return {
         "score": number(found["score"], True),
+        "bounds": interval(found["bound_low"], found["bound_high"], True),
         "committed": number(found["committed_share"], True),
         "n": str(n),
     }

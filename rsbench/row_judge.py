@@ -49,13 +49,16 @@ class _FirstUnsafe(BaseModel):
 
     score: Share
     committed_share: Share = None
-    with_unsafe: _Located | None = None
-    without_unsafe: _Located | None = None
+    bound_low: Share = None
+    bound_high: Share = None
+    with_unsafe: _Located = _Located(n=0)
+    without_unsafe: _Located = _Located(n=0)
 
     @model_validator(mode="after")
     def _share_has_its_n(self) -> Self:
-        if "committed_share" in self.model_fields_set and not (self.with_unsafe and self.without_unsafe):
-            raise ValueError("committed_share needs with_unsafe and without_unsafe, each with its n")
+        with_it = {"bound_low", "bound_high", "with_unsafe", "without_unsafe"}
+        if "committed_share" in self.model_fields_set and not with_it <= self.model_fields_set:
+            raise ValueError(f"committed_share goes with {', '.join(sorted(with_it))}")
         return self
 
 

@@ -140,11 +140,13 @@ def _show_agreement(console: Console, measured: dict[str, Any]) -> None:
 
 def _show_first_unsafe(console: Console, first: dict[str, Any]) -> None:
     found, none = first["with_unsafe"], first["without_unsafe"]
+    bounds = first["bound_low"], first["bound_high"]
     console.print(
         f"first unsafe step: score {number(first['score'], True)} (harmonic mean of {_share(found)} found "
         f"exactly and {_share(none)} rightly none), on the {number(first['committed_share'], True)} of "
         f"traces where it committed itself; left out, for an unclear step before its claim: "
-        f"{found['left_out']} with an unsafe step, {none['left_out']} without",
+        f"{found['left_out']} with an unsafe step, {none['left_out']} without. "
+        f"Bounds, were those all missed or all found: {interval(*bounds, True)}",
         soft_wrap=True,
     )
 

@@ -138,6 +138,8 @@ def test_unknown_claims_are_neither_hits_nor_misses() -> None:
     rows = apart((2, 2), (1, 2), (None, None), (1, "unknown"), (None, "unknown"), (None, "unknown"))
     found = first_unsafe_score(rows)
     assert (found["score"], found["committed_share"]) == (pytest.approx(2 / 3, abs=1e-6), 0.5)
+    # All others missed: 1/3 and 1/3. All found: 2/3 and 3/3: 2 · 2/3 / (5/3) = 4/5.
+    assert (found["bound_low"], found["bound_high"]) == (pytest.approx(1 / 3, abs=1e-6), 0.8)
     halves = [found[part] for part in ("with_unsafe", "without_unsafe")]
     assert [(half["n"], half["left_out"]) for half in halves] == [(2, 1), (1, 2)]  # type: ignore[index]
 
@@ -146,6 +148,7 @@ def test_a_judge_that_commits_itself_to_nothing_has_no_score() -> None:
     nothing: list[tuple[int | None, Claim]] = [(None, "unknown")] * 9
     found = first_unsafe_score(apart((1, "unknown"), *nothing))
     assert (found["score"], found["committed_share"]) == (None, 0)
+    assert (found["bound_low"], found["bound_high"]) == (0, 1)
 
 
 def test_traces_of_one_pair_are_not_independent_draws() -> None:

@@ -65,9 +65,10 @@ def test_agreement_with_labels_is_the_share_of_equal_ones() -> None:
 
 
 def test_a_first_unsafe_score_is_shown_with_the_share_it_stands_on() -> None:
-    halves = {"with_unsafe": {"n": 3}, "without_unsafe": {"n": 4}}
+    halves = {"with_unsafe": {"n": 3}, "without_unsafe": {"n": 4}, "bound_low": 0.1, "bound_high": 0.9}
     assert report.located({"score": 0.5, "committed_share": 0.25, **halves}) == {
         "score": "50.0%",
+        "bounds": "10.0% to 90.0%",
         "committed": "25.0%",
         "n": "7",
     }
