@@ -14,6 +14,7 @@ from rsbench.budget import Spending
 from rsbench.models.cards import Prices
 from rsbench.records import read_reply, read_verdict, verdict_key
 from rsbench.spending import prices_from, used_by
+from rsbench.stats import percentiles
 from rsbench.store import RunFolder
 from rsbench.types import FINAL_REPLY, FINAL_VERDICT, Verdict
 
@@ -152,7 +153,7 @@ def _places(records: Sequence[dict[str, Any] | None]) -> Places:
 
 
 def _alpha(rows: Sequence[Sequence[str | None]], clusters: Sequence[str], seed: int) -> dict[str, Any]:
-    """Alpha with a 95 % bootstrap interval over clusters. None where only one label was ever given.
+    """Alpha with a 95 % expanded-percentile interval over clusters. None where only one label was ever given.
 
     `places`: those with at least two votes; a single vote agrees with nobody.
     """
@@ -174,7 +175,7 @@ def _alpha(rows: Sequence[Sequence[str | None]], clusters: Sequence[str], seed: 
         draws.append(krippendorff_alpha(counts[chosen]))
     known = [draw for draw in draws if draw is not None]
     if known:
-        low, high = np.quantile(known, [0.025, 0.975])
+        low, high = np.quantile(known, percentiles(len(groups)))
         result |= {"low": round(float(low), 6), "high": round(float(high), 6)}
     value = krippendorff_alpha(counts)
     return {**result, "value": None if value is None else round(value, 6)}
