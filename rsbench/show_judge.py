@@ -30,9 +30,9 @@ def validation_line(result: dict[str, Any]) -> str:
         f"Judge {name}: agreement with labels on traces it was not made from: kappa "
         f"{number(safety['kappa'], False)} (95 % interval "
         f"{interval(safety['kappa_low'], safety['kappa_high'], False)}) for step safety, on the "
-        f"{safety['n']} steps that have a label and where it committed itself "
-        f"({number(measured['labelled_share'], True)}); it gave a verdict on {traces} traces and {steps} "
-        f"steps; labelled by {measured['annotators']}."
+        f"{safety['n']} steps ({number(measured['labelled_share'], True)} of those with a label) where it "
+        f"committed itself; it gave a verdict on {traces} traces and {steps} steps; labelled by "
+        f"{measured['annotators']}."
         + (f" Measured on {task}; how far it agrees on this task, nobody has measured." if elsewhere else "")
     )
 
