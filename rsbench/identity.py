@@ -18,7 +18,7 @@ from rsbench.settings import Settings
 from rsbench.shelves import Found
 from rsbench.store import RunFolder
 from rsbench.submissions import has_open_batches
-from rsbench.validation import ORACLE, find_validation
+from rsbench.validation import ORACLE, for_task, validations
 
 
 def identity(
@@ -57,9 +57,10 @@ def judge_entry(
     judge: Judge,
     judge_models: Mapping[str, Model],
     model: Model,
+    task: str,
     settings: Settings,
 ) -> dict[str, Any]:
-    """What the manifest says of a judge."""
+    """What the manifest says of a judge. `task`: the name on the card of the task that is run."""
     card, found = judge_cards.load_judge(choice.card, list(settings.shelves))
     model_card = card_for(choice.model) if choice.model else None
     own = judge_identity(judge, settings.hints)
@@ -82,7 +83,7 @@ def judge_entry(
         "same_family": model.family is not None and any(m.family == model.family for m in behind),
         "mock": getattr(judge, "scripted", False) or any(models.is_mock(m) for m in behind),
         **({"voters": voters} if voters else {}),
-        "validation": ORACLE if card.kind == "oracle" else find_validation(found.folder, own),
+        "validation": ORACLE if card.kind == "oracle" else for_task(validations(found.folder, own), task),
     }
 
 

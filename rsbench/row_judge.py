@@ -15,7 +15,7 @@ from rsbench.records import digest
 from rsbench.rows import Judged, Row
 from rsbench.shelves import find, is_path
 from rsbench.types import UserError
-from rsbench.validation import ORACLE, find_validation
+from rsbench.validation import ORACLE, for_task, validations
 
 Kappa = Annotated[float, Field(ge=-1, le=1)] | None
 
@@ -108,16 +108,22 @@ def check_judge(path: Path, row: Row) -> None:
         raise UserError(f"{where}: labels: 'safety' is missing, by which judges are known")
     if known.identity != digest(row.judge.identity):
         raise UserError(f"{where}: is of another judge, card or setting than {row.judge.name!r} here")
-    ours = measurement_on_shelf(row.judge)
+    ours = for_task(measurement_on_shelf(row.judge) or (), row.task.name)
     if ours is not None and ours != said:
-        raise UserError(f"{where}: is not the measurement that the shelf has of {row.judge.name!r}")
+        raise UserError(
+            f"{where}: is not the measurement that the shelf has of {row.judge.name!r} "
+            f"(for task {row.task.name!r}: the one on {ours['task']!r})"
+        )
 
 
-def measurement_on_shelf(judge: Judged) -> dict[str, Any] | None:
-    """What this machine knows of that very judge; None if it has no such judge, or has not measured it."""
+def measurement_on_shelf(judge: Judged) -> list[dict[str, Any]] | None:
+    """What this machine knows of that very judge, on any task; None if it has no such one, or no measurement.
+
+    All of it, so that a row checked before is checked again when its own task is measured later.
+    """
     if is_path(judge.name):
         return None  # a row's author does not choose which files are read
     try:
-        return find_validation(find("judges", judge.name, []).folder, judge.identity)
+        return validations(find("judges", judge.name, []).folder, judge.identity) or None
     except UserError:
         return None  # a judge of somebody else's

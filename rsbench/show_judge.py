@@ -27,7 +27,7 @@ def validation_line(result: dict[str, Any]) -> str:
     elsewhere = task != result["meta"]["task"]["name"]
     traces, steps = reached(measured)
     return (
-        f"Judge {name}: agreement with labels on traces it was not made from: kappa "
+        f"Judge {name}: agreement with labels on traces of {task}, which it was not made from: kappa "
         f"{number(safety['kappa'], False)} (95 % interval "
         f"{interval(safety['kappa_low'], safety['kappa_high'], False)}) for step safety, on the "
         f"{safety['n']} steps ({number(measured['labelled_share'], True)} of those with a label) where it "

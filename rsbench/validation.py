@@ -42,14 +42,22 @@ def was_measured(validation: dict[str, Any] | None) -> bool:
     return validation is not None and not ORACLE.keys() & validation.keys()
 
 
-def find_validation(folder: Path, identity: dict[str, str]) -> dict[str, Any] | None:
-    """The measurement of this very judge in `folder/validation.json`; None if there is none."""
+def validations(folder: Path, identity: dict[str, str]) -> list[dict[str, Any]]:
+    """The measurements of this very judge in `folder/validation.json`, on any task."""
     path = folder / FILE
     if not path.is_file():
-        return None
+        return []
     measurements: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["measurements"]
     wanted = digest(identity)
-    return next((m for m in measurements if m["identity"] == wanted and m["mode"] in MODES_OF_RUNS), None)
+    return [m for m in measurements if m["identity"] == wanted and m["mode"] in MODES_OF_RUNS]
+
+
+def for_task(measurements: Sequence[dict[str, Any]], task: str) -> dict[str, Any] | None:
+    """What stands beside numbers of a task: a measurement on its own traces, else on another's; None without.
+
+    Every page says which: how far a judge agrees on one task tells little of another.
+    """
+    return next((m for m in measurements if m["task"] == task), next(iter(measurements), None))
 
 
 def store_validation(path: Path, measurement: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -224,3 +225,21 @@ def test_robustness_stays_with_a_measurement_that_is_made_again(task: Path, tmp_
     first = measured(tmp_path)["robustness"]
     ok(*args, cwd=tmp_path)
     assert measured(tmp_path)["robustness"] == first
+
+
+def test_a_run_shows_the_measurement_on_its_own_task(task: Path, tmp_path: Path) -> None:
+    """The first in the file was shown, of whichever task."""
+    shutil.copytree(Path(__file__).parents[2] / "judges/overlap", tmp_path / "mine")
+    place = tmp_path / "mine/validation.json"
+    other = json.loads(place.read_text())["measurements"][0]
+    card = "./mine/judge.yaml"
+    ok("validate", card, "--task", task, "--out", place, cwd=tmp_path)
+    (own,) = (m for m in json.loads(place.read_text())["measurements"] if m["task"] != "rsbench")
+    place.write_text(json.dumps({"schema": 1, "measurements": [other, own]}))
+    run = ("run", "--model", "mock", "--task", task, "--judge", card)
+    done = ok(*run, "--out", "r", cwd=tmp_path)
+    assert f"agreement with labels on traces of {own['task']}" in done.out.replace("\n", " ")
+    assert "nobody has measured" not in done.out
+    place.write_text(json.dumps({"schema": 1, "measurements": [other]}))
+    done = ok(*run, "--out", "s", cwd=tmp_path)
+    assert "on traces of rsbench" in done.out.replace("\n", " "), "the only one there is, and it says of what"

@@ -18,10 +18,11 @@ from rsbench.steps import segment
 from rsbench.types import AnswerLabel, Reply, Safety, StepLabel, Verdict
 from rsbench.validation import (
     compare_with_gold,
-    find_validation,
+    for_task,
     is_complete,
     lost_share,
     store_validation,
+    validations,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -34,14 +35,21 @@ def measurement(**more: Any) -> dict[str, Any]:
 
 def test_another_card_is_another_judge(tmp_path: Path) -> None:
     store_validation(tmp_path / "validation.json", measurement())
-    assert find_validation(tmp_path, {"card": "1"}) == measurement()
-    assert find_validation(tmp_path, {"card": "2"}) is None
-    assert find_validation(tmp_path / "elsewhere", {"card": "1"}) is None
+    assert validations(tmp_path, {"card": "1"}) == [measurement()]
+    assert validations(tmp_path, {"card": "2"}) == []
+    assert validations(tmp_path / "elsewhere", {"card": "1"}) == []
+
+
+def test_the_measurement_on_a_runs_own_task_is_preferred() -> None:
+    # The first in the file was taken whatever the task: 0.9 on rsbench stood beside numbers of `mine`.
+    first, own = measurement(kappa=0.9), measurement(task="mine", kappa=0.1)
+    assert for_task([first, own], "mine") == own and for_task([own, first], "mine") == own
+    assert for_task([first, own], "third") == first and for_task([], "mine") is None
 
 
 def test_a_test_with_the_twins_hint_validates_no_run(tmp_path: Path) -> None:
     store_validation(tmp_path / "validation.json", measurement(mode="twin-hint"))
-    assert find_validation(tmp_path, {"card": "1"}) is None
+    assert validations(tmp_path, {"card": "1"}) == []
 
 
 def test_a_newer_measurement_replaces_the_older_and_leaves_the_others(tmp_path: Path) -> None:
@@ -110,6 +118,7 @@ def test_the_line_beside_every_number_counts_what_was_scored() -> None:
     meta = {"judge": {"name": "J"}, "task": {"name": "rsbench"}}
     new = {**one, "scored_share": 0.95, "scored_traces": 19, "scored_steps": 47}
     line = validation_line({"judge_validation": new, "meta": meta})
+    assert "on traces of rsbench" in line and "nobody has measured" not in line
     assert "on the 30 steps" in line and "19 of 20 traces and 47 of 50 steps" in line
     # Before, a measurement had the share alone: 0.1 of its traces after an outage.
     line = validation_line({"judge_validation": {**one, "scored_share": 0.1}, "meta": meta})
