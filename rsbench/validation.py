@@ -79,7 +79,8 @@ def store_validation(path: Path, measurement: dict[str, Any]) -> None:
 def reached(measurement: dict[str, Any]) -> tuple[str, str]:
     """The traces and the steps that got a verdict, in words; older measurements count their traces alone."""
     traces, steps = measurement["traces"], measurement["steps"]
-    scored = measurement.get("scored_traces", round((measurement["scored_share"] or 0) * traces))
+    share = measurement.get("scored_share") or 0
+    scored = measurement.get("scored_traces", round(share * traces))
     known = measurement.get("scored_steps", steps if scored == traces else None)
     return f"{scored} of {traces}", f"{'?' if known is None else known} of {steps}"
 

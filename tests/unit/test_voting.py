@@ -13,7 +13,7 @@ def test_the_interval_of_alpha_is_not_too_narrow_for_few_pairs() -> None:
     assert found["value"] == round(8 / 15, 6) and found["places"] == 4
     # The worst draw takes the first pair four times (1 of 256 draws): 4 safe and 4 unsafe ballots, of 28
     # couples 16 differ, of the 4 in one place all: 1 - 1/(16/28) = -0.75. For four clusters the interval
-    # reaches there; the plain 2.5 % end stood at three of four, -0.4, and covered 80 % instead of 95 %.
+    # reaches there; the plain 2.5 % end stood at three of four, -0.4, and such ends cover 9 times in 10.
     assert (found["low"], found["high"]) == (-0.75, 1.0)
 
 
