@@ -7,7 +7,8 @@ treated as a disagreement or as agreement.
 from collections import Counter
 from collections.abc import Sequence
 
-from rsbench.stats import effective_n, percentiles, wilson
+from rsbench.bootstrap import percentiles
+from rsbench.stats import effective_n, wilson
 
 Labelled = tuple[str, str, str]  # (cluster, gold label, judge's label)
 

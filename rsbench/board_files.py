@@ -3,7 +3,6 @@
 A cell that a spreadsheet would take for a formula gets a quote in front: names are a stranger's words.
 """
 
-import csv
 import io
 import json
 from collections.abc import Sequence
@@ -14,8 +13,9 @@ from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 from rsbench.board_rows import Entry, section, settings
-from rsbench.exports.flat import cell
-from rsbench.pages import visible_text
+from rsbench.exports.flat import csv_text
+from rsbench.pages import shown
+from rsbench.records import digest
 from rsbench.terminal import number
 from rsbench.validation import was_measured
 
@@ -40,6 +40,7 @@ def flat(entry: Entry, asked: Sequence[str] = ()) -> dict[str, str | float | int
         "chain_visibility": row.model.chain_visibility,
         "task": row.task.name,
         "task_version": row.task.version,
+        "split": row.task.split,
         "data": row.task.data,
         "prompt": row.task.prompt,
         "condition": row.task.condition,
@@ -47,6 +48,8 @@ def flat(entry: Entry, asked: Sequence[str] = ()) -> dict[str, str | float | int
         **{f"parameter.{name}": own.get(name) for name in asked},
         "judge": row.judge.name,
         "judge_validated": "yes" if was_measured(row.judge.validation) else "no",
+        "judge_identity": digest(row.judge.identity),
+        "hints": row.judge.identity.get("hints", "yes"),
         "items": row.counts["items"],
         "planned": row.counts["planned"],
     }
@@ -67,12 +70,8 @@ def table(entries: Sequence[Entry]) -> list[dict[str, Any]]:
 def as_csv(entries: Sequence[Entry]) -> bytes:
     """Comma-separated, with a head."""
     lines = table(entries)
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    if lines:
-        writer.writerow(lines[0])
-    writer.writerows([cell(value) for value in line.values()] for line in lines)
-    return out.getvalue().encode("utf-8", "backslashreplace")
+    head = lines[:1]  # its keys
+    return csv_text([*head, *(line.values() for line in lines)]).encode("utf-8", "backslashreplace")
 
 
 def as_parquet(entries: Sequence[Entry]) -> bytes:
@@ -98,9 +97,9 @@ def _news(entries: Sequence[Entry], url: str) -> list[dict[str, str]]:
         {
             "id": entry.row.digest,
             "url": f"{url}/rows/{quote(entry.row.name)}.html",
-            "title": visible_text(f"{entry.row.model.name} on {entry.row.task.name}"),
+            "title": shown(f"{entry.row.model.name} on {entry.row.task.name}"),
             "text": f"SafeEffectivePath {number(entry.value, True)}, "
-            f"judge {visible_text(entry.row.judge.name)}, {entry.row.standing}",
+            f"judge {shown(entry.row.judge.name)}, {entry.row.standing}",
             "made": f"{entry.row.made}T00:00:00Z",
         }
         for entry in newest[:50]

@@ -16,18 +16,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsbench.board_rows import Entry, entry_of, section
+from rsbench.board_rows import Entry, section
 from rsbench.board_site import build
 from rsbench.board_tables import tables
 from rsbench.board_ties import _aligned, _bounds, _drawn, _squares_by_row, _sums, places
 from rsbench.board_trained import trained
 from rsbench.compare import compare_outcomes
 from rsbench.records import digest
-from rsbench.row_check import read_row
 from rsbench.rows import Row
 from rsbench.stats import sign_flip_p
 from rsbench.types import AnswerLabel, Outcome, Safety, StepLabel
 from tests.board_rows import VALIDATION, outcomes, words, write_row
+from tests.board_rows import entry as board_entry
 from tests.cli import finish, main_, ok, start
 
 
@@ -35,7 +35,7 @@ def entry(folder: Path, name: str, found: list[Outcome], **changes: object) -> E
     dotted = {key.replace("__", "."): value for key, value in changes.items()}
     summary = dotted.get("model.chain_visibility") == "summary"
     path = write_row(folder, name, found, [words(o, summary=summary) for o in found], dotted)
-    return entry_of(path, *read_row(path))
+    return board_entry(path)
 
 
 def answers(right: str) -> list[Outcome]:
@@ -167,7 +167,7 @@ def test_rows_measured_otherwise_have_tables_of_their_own(tmp_path: Path, change
 
 def test_self_reported_and_unvalidated_rows_have_no_place(tmp_path: Path) -> None:
     path = write_row(tmp_path, "sealed", answers("1111"))
-    sealed = entry_of(path, *read_row(path))
+    sealed = board_entry(path)
     (table,) = tables([sealed, entry(tmp_path, "open", answers("1100"))])
     assert [(line.entry.row.name, line.place and line.place.words) for line in table.lines] == [
         ("sealed", None),

@@ -11,12 +11,12 @@ from pathlib import Path
 import pyarrow.parquet
 
 from rsbench.board_files import as_csv, as_parquet
-from rsbench.board_rows import Entry, differing, entry_of, settings
+from rsbench.board_rows import Entry, differing, settings
 from rsbench.board_site import build
 from rsbench.board_tables import tables
 from rsbench.board_trained import trained
-from rsbench.row_check import read_row
-from tests.board_rows import outcomes, write_row
+from tests.board_rows import entry as board_entry
+from tests.board_rows import outcomes, words, write_row
 
 WARM: dict[str, object] = {"max_tokens": 256, "temperature": 1.0, "top_p": None}
 COLD: dict[str, object] = {"max_tokens": 2048, "temperature": 1.0, "top_p": None}
@@ -25,8 +25,9 @@ COLD: dict[str, object] = {"max_tokens": 2048, "temperature": 1.0, "top_p": None
 def entry(folder: Path, name: str, parameters: dict[str, object], samples: int = 1, **more: object) -> Entry:
     found = outcomes(0.5, 1, n_pairs=3)
     every = [replace(o, sample=n) for o in found for n in range(samples)]
-    path = write_row(folder, name, every, None, {"model.parameters": parameters, **more})
-    return entry_of(path, *read_row(path))
+    said = [words(o) | {"sample": o.sample} for o in every]
+    path = write_row(folder, name, every, said, {"model.parameters": parameters, **more})
+    return board_entry(path)
 
 
 def test_what_rows_share_and_in_what_they_differ(tmp_path: Path) -> None:
