@@ -11,6 +11,7 @@ copies.
 import argparse
 import json
 import os
+import random
 import shutil
 import sys
 import tempfile
@@ -26,7 +27,7 @@ from rsbench.board_cache import Cache, pack_entry, row_key, unpack_entry
 from rsbench.board_gather import Known
 from rsbench.records import digest
 from rsbench.rows import ROW, rows_in
-from rsbench.types import Outcome
+from rsbench.types import ROLES, Outcome
 from tests.board_rows import outcomes, write_row
 
 DISTINCT = 10
@@ -78,8 +79,27 @@ def build_command(shelf: Path, site: Path) -> list[str]:
 
 def add(folder: Path, name: str, skill: float, seed: int, items: int) -> None:
     """One row that gets a place; some replies are cut short and some verdicts unreadable, as in real ones."""
-    found = [_spoilt(n, one) for n, one in enumerate(outcomes(skill, seed, max(items // 2, 1), 10))]
+    rng = random.Random(seed)
+    found = [
+        _spoilt(n, _varied(one, rng)) for n, one in enumerate(outcomes(skill, seed, max(items // 2, 1), 10))
+    ]
     write_row(folder, name, found, None, {"standing": "re-judged"})
+
+
+def _varied(one: Outcome, rng: random.Random) -> Outcome:
+    """Paths of three to eight steps with labels of every kind, as a judge gives them: few are alike."""
+    usual = iter(one.steps)
+    steps = [
+        replace(
+            next(usual, one.steps[0]),
+            index=n,
+            effectiveness=rng.choices(("effective", "neutral", "ineffective"), (6, 3, 1))[0],
+            role=rng.choices(ROLES, (6, 2, 3, 2, 2, 3))[0],
+            names_risk=rng.random() < 0.3,
+        )
+        for n in range(1, rng.randint(3, 8) + 1)
+    ]
+    return replace(one, steps=tuple(steps), n_steps=len(steps))
 
 
 def _spoilt(n: int, one: Outcome) -> Outcome:

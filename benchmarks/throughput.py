@@ -104,9 +104,7 @@ def main() -> None:
             "SDK floor": lambda _: run([*floor, "sdk", *tail], ROOT),
             "rsbench run": lambda out: ours(server.url, task, out),
         }
-        rounds = [
-            {name: way(place / f"run-{n}") for name, way in ways.items()} for n in range(args.repeat)
-        ]
+        rounds = [{name: way(place / f"run-{n}") for name, way in ways.items()} for n in range(args.repeat)]
         took = {name: middle([one[name] for one in rounds]) for name in ways}
         kept = sum(path.stat().st_size for path in (place / "run-0").glob("*.jsonl")) / 2**20
     sdk = took["SDK floor"]

@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
-from rsbench.stats import effective_n, percentiles, wilson
+from rsbench.bootstrap import percentiles
+from rsbench.stats import effective_n, wilson
 
 Labelled = tuple[str, str, str]  # (cluster, gold label, judge's label)
 Claim = int | Literal["unknown"] | None  # 1-based number of the first unsafe step; None: no step is unsafe

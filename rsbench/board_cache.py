@@ -29,7 +29,7 @@ from rsbench.rows import ROW
 from rsbench.store import write_whole
 from rsbench.types import UserError
 
-FORMAT = 1
+FORMAT = 2
 DAYS = 14  # what no build has used for so long is removed
 _LIBRARIES = ("numpy", "scipy", "pydantic", "pydantic-core", "jinja2", "markupsafe")
 
@@ -118,7 +118,7 @@ def _hash(path: Path) -> str | None:
 def pack_entry(entry: Entry, page: bytes) -> bytes:
     """What the board needs of a checked row, and its page."""
     row = entry.row.model_dump_json(by_alias=True)
-    texts: dict[str, Any] = {"row": row, "curve": entry.curve, "names": [], "units": {}}
+    texts: dict[str, Any] = {"row": row, "curve": entry.curve, "items": entry.items, "names": [], "units": {}}
     for key, units in entry.units.items():
         places = []
         for names in (units.ids, units.clusters):
@@ -145,7 +145,7 @@ def unpack_entry(path: Path, packed: bytes) -> tuple[Entry, bytes]:
         }
         page = arrays["page"].tobytes()
     curve = tuple((at, share, n) for at, share, n in texts["curve"])
-    return Entry(path, ROW.validate_json(texts["row"]), units, curve), page
+    return Entry(path, ROW.validate_json(texts["row"]), units, curve, texts["items"]), page
 
 
 def _bytes(content: bytes) -> Any:

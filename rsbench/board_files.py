@@ -3,7 +3,6 @@
 A cell that a spreadsheet would take for a formula gets a quote in front: names are a stranger's words.
 """
 
-import csv
 import io
 import json
 from collections.abc import Sequence
@@ -13,9 +12,10 @@ from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
-from rsbench.board_rows import Entry, section
-from rsbench.exports.flat import cell
-from rsbench.pages import visible_text
+from rsbench.board_rows import Entry, section, settings
+from rsbench.exports.flat import csv_text
+from rsbench.pages import shown
+from rsbench.records import digest
 from rsbench.terminal import number
 from rsbench.validation import was_measured
 
@@ -23,9 +23,12 @@ TITLE = "rsbench leaderboard"
 _PARTS = ("value", "low", "high", "n", "scored_share")
 
 
-def flat(entry: Entry) -> dict[str, str | float | int | None]:
-    """One row as one line of a table: what was measured, then every number of the "system" estimand."""
-    row = entry.row
+def flat(entry: Entry, asked: Sequence[str] = ()) -> dict[str, str | float | int | None]:
+    """One row as one line of a table: what was measured, then every number of the "system" estimand.
+
+    `asked`: the settings that have a column each; None in it where this row was asked without.
+    """
+    row, own = entry.row, settings(entry.row)
     line: dict[str, str | float | int | None] = {
         "name": row.name,
         "made": row.made,
@@ -37,12 +40,16 @@ def flat(entry: Entry) -> dict[str, str | float | int | None]:
         "chain_visibility": row.model.chain_visibility,
         "task": row.task.name,
         "task_version": row.task.version,
+        "split": row.task.split,
         "data": row.task.data,
         "prompt": row.task.prompt,
         "condition": row.task.condition,
         "segmenter": row.task.segmenter,
+        **{f"parameter.{name}": own.get(name) for name in asked},
         "judge": row.judge.name,
         "judge_validated": "yes" if was_measured(row.judge.validation) else "no",
+        "judge_identity": digest(row.judge.identity),
+        "hints": row.judge.identity.get("hints", "yes"),
         "items": row.counts["items"],
         "planned": row.counts["planned"],
     }
@@ -53,7 +60,9 @@ def flat(entry: Entry) -> dict[str, str | float | int | None]:
 
 def table(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     """All rows with the same columns: one that a row lacks is None."""
-    lines = [flat(entry) for entry in entries]
+    # Sorted, so that the order of columns does not hang on which row comes first.
+    asked = sorted({name for entry in entries for name in settings(entry.row)})
+    lines = [flat(entry, asked) for entry in entries]
     columns = list(dict.fromkeys(name for line in lines for name in line))
     return [{name: line.get(name) for name in columns} for line in lines]
 
@@ -61,12 +70,8 @@ def table(entries: Sequence[Entry]) -> list[dict[str, Any]]:
 def as_csv(entries: Sequence[Entry]) -> bytes:
     """Comma-separated, with a head."""
     lines = table(entries)
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    if lines:
-        writer.writerow(lines[0])
-    writer.writerows([cell(value) for value in line.values()] for line in lines)
-    return out.getvalue().encode("utf-8", "backslashreplace")
+    head = lines[:1]  # its keys
+    return csv_text([*head, *(line.values() for line in lines)]).encode("utf-8", "backslashreplace")
 
 
 def as_parquet(entries: Sequence[Entry]) -> bytes:
@@ -92,9 +97,9 @@ def _news(entries: Sequence[Entry], url: str) -> list[dict[str, str]]:
         {
             "id": entry.row.digest,
             "url": f"{url}/rows/{quote(entry.row.name)}.html",
-            "title": visible_text(f"{entry.row.model.name} on {entry.row.task.name}"),
+            "title": shown(f"{entry.row.model.name} on {entry.row.task.name}"),
             "text": f"SafeEffectivePath {number(entry.value, True)}, "
-            f"judge {visible_text(entry.row.judge.name)}, {entry.row.standing}",
+            f"judge {shown(entry.row.judge.name)}, {entry.row.standing}",
             "made": f"{entry.row.made}T00:00:00Z",
         }
         for entry in newest[:50]

@@ -100,6 +100,11 @@ def check_same_items(entries: Sequence[Entry]) -> None:
                 f"{entry.path} and {known.path} name the same data and have labels of different items "
                 f"({', '.join(sorted(ours ^ theirs)[:3])}); one of them is not what its run gave"
             )
+        if entry.items != known.items:
+            raise UserError(
+                f"{entry.path} and {known.path} name the same data and give an item another pair, category "
+                "or kind; one of them is not what its run gave"
+            )
 
 
 def _remembered(path: Path, known: Known, cache: Cache) -> bytes | None:
@@ -132,11 +137,11 @@ def _safe_path() -> Iterator[None]:
 def _check(path: Path, known: Known, cache: Cache) -> bytes:
     """Check a row, and keep what the board needs of it; not if its files changed meanwhile."""
     key = row_key(path, known.of(path))
-    row, outcomes = read_row(path)
-    entry = entry_of(path, row, outcomes)
-    items = known.items.get(items_of(row), {})
-    data = page_data(entry, outcomes, items)
-    values = page_values(entry, outcomes, len(items))
+    found = read_row(path)
+    entry = entry_of(path, found.row, found.sheet)
+    items = known.items.get(items_of(found.row), {})
+    data = page_data(entry, found, items)
+    values = page_values(entry, found.sheet, len(items))
     packed = pack_entry(entry, render_page(ROW, values, data or {}, "data: 'self'").encode("utf-8"))
     if row_key(path, known.of(path)) == key:
         cache.write(key, packed)

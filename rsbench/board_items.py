@@ -8,20 +8,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rsbench import cards, report
+from rsbench import report
 from rsbench.board_rows import Entry, section, settings
 from rsbench.conditions import check_condition, show
-from rsbench.data import Dataset
 from rsbench.images import small_picture
 from rsbench.pages import HIDDEN
-from rsbench.records import digest
 from rsbench.report_items import Sample, item_entry, refusals, reply_entry
-from rsbench.row_labels import read_labels
+from rsbench.row_check import Checked
+from rsbench.row_items import known_items
+from rsbench.row_labels import read_sheet
 from rsbench.row_texts import read_texts
 from rsbench.rows import ROW, Row
-from rsbench.shelves import is_path
+from rsbench.sheets import Sheet
 from rsbench.store import write_whole
-from rsbench.types import Item, Outcome, Reply, UserError, Verdict
+from rsbench.types import Item, Outcome, Reply, Verdict
 
 MOST = 1000  # replies on one page
 SIDE = 360  # longest side of a picture
@@ -33,6 +33,7 @@ class Items:
     """One task's items as rows ran them."""
 
     task: str
+    split: str | None
     data: str
     condition: str
 
@@ -60,22 +61,12 @@ class Pictures:
                 )
         return found
 
-    def _read(self, known: Items, ids: frozenset[str]) -> dict[str, dict[str, Any]]:
-        if is_path(known.task):
-            return {}  # no card is named so; its author would choose which files are read and shown
-        try:
-            card, found = cards.load_task(known.task)
-            if card.data.hub or card.data.publisher:
-                return {}  # other people's data: not fetched while a site is built, and not published on it
-            dataset = Dataset(card, found.folder, None)
-            dataset.keep(ids)
-            items = list(dataset)
-        except UserError:
+    def _read(self, own: Items, ids: frozenset[str]) -> dict[str, dict[str, Any]]:
+        known = known_items(own.task, own.split, own.data, ids)
+        if known is None:
             return {}  # the page says that neither query nor picture is shown
-        if digest([item.hash for item in items]) != known.data:
-            return {}
-        condition = check_condition(known.condition)
-        return {item.id: self._item(show(item, condition, card.neutral_query).query, item) for item in items}
+        condition, neutral = check_condition(own.condition), known.card.neutral_query
+        return {item.id: self._item(show(item, condition, neutral).query, item) for item in known.items}
 
     def _item(self, query: str, item: Item) -> dict[str, Any]:
         names = {}
@@ -88,7 +79,7 @@ class Pictures:
 
 def items_of(row: Row) -> Items:
     """Which items a row is about."""
-    return Items(row.task.name, row.task.data, row.task.condition)
+    return Items(row.task.name, row.task.split, row.task.data, row.task.condition)
 
 
 def browsed(row: Row) -> bool:
@@ -108,10 +99,10 @@ def _ids(labels: Path) -> frozenset[str]:
     """The items of a file of labels."""
     if not labels.is_file():
         return frozenset()
-    return frozenset(outcome.item for outcome in read_labels(labels, labels.read_bytes()))
+    return frozenset(read_sheet(labels, labels.read_bytes()).ids)
 
 
-def page_values(entry: Entry, outcomes: Sequence[Outcome], shown_items: int) -> dict[str, Any]:
+def page_values(entry: Entry, sheet: Sheet, shown_items: int) -> dict[str, Any]:
     """The template's variables: those of a run's report, and what a row adds."""
     row = entry.row
     result: dict[str, Any] = {
@@ -141,7 +132,7 @@ def page_values(entry: Entry, outcomes: Sequence[Outcome], shown_items: int) -> 
         "headline": report.line(report.HEADLINE, system[report.HEADLINE]),
         "estimands": {name: report.groups(numbers) for name, numbers in row.estimands.items()},
         "over_refusal": report.line("over_refusal", system["over_refusal"]),
-        "refusals": report.refusal_rows(refusals(outcomes)),
+        "refusals": report.refusal_rows(refusals(sheet)),
         "categories": report.categories(result),
         "breaks": report.breaks(result),
         "validation": report.validation(result),
@@ -179,9 +170,7 @@ def _words(known: dict[str, Any]) -> str:
     return " · ".join(f"{name} {value}" for name, value in known.items())
 
 
-def page_data(
-    entry: Entry, outcomes: Sequence[Outcome], items: dict[str, dict[str, Any]]
-) -> dict[str, Any] | None:
+def page_data(entry: Entry, found: Checked, items: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
     """The browser's data; None for a sealed row, and for one with more replies than a page holds."""
     row = entry.row
     if row.replies.file is None or not browsed(row):
@@ -190,7 +179,7 @@ def page_data(
     pictures = {image["picture"] for item in items.values() for image in item["images"]}
     return {
         "items": items,
-        "replies": [reply_entry(_sample(outcome, texts)) for outcome in outcomes],
+        "replies": [reply_entry(_sample(outcome, texts)) for outcome in found.outcomes()],
         "withheld": False,
         "images": {name: f"../images/{name}" for name in sorted(pictures)},
         "hidden": HIDDEN,

@@ -4,7 +4,8 @@ Outcomes are read, checked and let go one row at a time: 500 rows of 10,000 item
 arrays, a byte each where they are 0, 1 or missing, and the names of items are shared by all rows.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,13 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rsbench import compare
-from rsbench.estimates import Unit
-from rsbench.metrics import METRICS, item_units
-from rsbench.readings import read_items
+from rsbench import compare, units
+from rsbench.metric_specs import METRICS
 from rsbench.records import digest
 from rsbench.rows import Row
-from rsbench.types import Outcome
+from rsbench.sheets import Sheet
 
 HEADLINE = "safe_effective_path"
 # Compared pair by pair on the site, in this order.
@@ -48,10 +47,10 @@ class Units:
     packed: NDArray[Any]
 
     @classmethod
-    def of(cls, found: Sequence[Unit]) -> "Units":
-        """Those of a metric's units, as `item_units` gives them."""
-        values = np.array([np.nan if unit.value is None else unit.value for unit in found], dtype=np.float64)
-        return cls(tuple(unit.id for unit in found), tuple(unit.cluster for unit in found), pack(values))
+    def of(cls, found: units.Units) -> "Units":
+        """Those of a metric."""
+        ids, clusters = found.members.ids.tolist(), found.members.cluster_ids.tolist()
+        return cls(tuple(ids), tuple(clusters), pack(found.values))
 
     @property
     def values(self) -> NDArray[np.float64]:
@@ -82,6 +81,7 @@ class Entry:
     row: Row
     units: dict[str, Units]
     curve: tuple[tuple[int, float, int], ...]  # position, share of safe steps, labelled steps there
+    items: str  # digest of its items with their pairs, categories and kinds
 
     @property
     def system(self) -> dict[str, Any]:
@@ -101,25 +101,27 @@ class Entry:
         return vouched and self.value is not None
 
 
-def entry_of(path: Path, row: Row, outcomes: Sequence[Outcome]) -> Entry:
+def entry_of(path: Path, row: Row, sheet: Sheet) -> Entry:
     """What the board keeps of a row."""
-    items = read_items(outcomes, "system")
-    units = {key: Units.of(item_units(items, METRICS[key])) for key in PAIRED}
-    return Entry(path, row, units, tuple(_curve(outcomes)))
+    samples = units.Samples(sheet, "system")
+    found = {key: Units.of(samples.units(METRICS[key])) for key in PAIRED}
+    return Entry(path, row, found, tuple(_curve(sheet)), _items(sheet))
 
 
-def _curve(outcomes: Iterable[Outcome]) -> list[tuple[int, float, int]]:
+def _items(sheet: Sheet) -> str:
+    """Digest of the items, with pair, category and kind of each."""
+    return digest(sheet.ids, sheet.pairs, sheet.categories, sheet.benign.tolist())
+
+
+def _curve(sheet: Sheet) -> list[tuple[int, float, int]]:
     """Share of safe among safe and unsafe steps, by position."""
-    seen: dict[int, list[int]] = {}
-    for outcome in outcomes:
-        for step in outcome.steps:
-            if step.safety != "unclear":
-                seen.setdefault(step.index, []).append(step.safety == "safe")
-    return [
-        (at, sum(labels) / len(labels), len(labels))
-        for at, labels in sorted(seen.items())
-        if len(labels) >= FEWEST
-    ]
+    safe: Counter[int] = Counter()
+    labelled: Counter[int] = Counter()
+    for (index, safety), times in sheet.steps().items():
+        if safety != "unclear":
+            labelled[index] += times
+            safe[index] += times * (safety == "safe")
+    return [(at, safe[at] / n, n) for at, n in sorted(labelled.items()) if n >= FEWEST]
 
 
 def section(row: Row) -> str:

@@ -13,6 +13,7 @@ from rsbench.board_ties import Place, places
 from rsbench.metric_specs import METRICS
 from rsbench.report import Bar, bar
 from rsbench.terminal import interval, number
+from rsbench.validation import measured_elsewhere
 
 COLUMNS = (
     "path_safe",
@@ -70,6 +71,13 @@ class Table:
     def entries(self) -> list[Entry]:
         """Its rows in order."""
         return [line.entry for line in self.lines]
+
+    @property
+    def elsewhere(self) -> list[str]:
+        """Of every row whose judge was measured on another task's gold traces, that task."""
+        rows = [line.entry.row for line in self.lines]
+        found = (measured_elsewhere(row.judge.validation, row.task.name) for row in rows)
+        return [task for task in found if task is not None]
 
 
 def tables(entries: Sequence[Entry], known: dict[str, Any] | None = None) -> list[Table]:

@@ -1,5 +1,8 @@
 """Trained rows beside the row they came from: paired differences, and over seeds what the recipe does.
 
+Only rows that have a place on the board: what a recipe does would else hang on labels that nobody can check,
+the base's or one seed's.
+
 Rows of one recipe that differ in nothing but the seed are one method, measured several times: they share a
 block, whose intervals draw seeds and twin pairs. A single seed says what one training did.
 """
@@ -50,11 +53,12 @@ def trained(found: Sequence[Table], known: dict[str, Any] | None = None) -> list
     for table in found:
         # Best first, so that of two bases of one name the better one stays: no gain comes from the choice.
         models: dict[str, Entry] = {}
-        for entry in table.entries:
+        ranked = [entry for entry in table.entries if entry.ranked]
+        for entry in ranked:
             if entry.row.training is None:
                 models.setdefault(entry.row.model.name, entry)
         recipes: dict[tuple[str, str], list[Entry]] = {}
-        for entry in table.entries:
+        for entry in ranked:
             if entry.row.training is not None and entry.row.training.base in models:
                 recipes.setdefault((entry.row.training.base, entry.row.training.recipe), []).append(entry)
         own = []
@@ -80,11 +84,15 @@ def _cells(rows: Sequence[Difference]) -> tuple[dict[str, Any], ...]:
             "to": number(row.b, True),
             "difference": signed(row.difference),
             "interval": f"{signed(row.low)} to {signed(row.high)}" if row.low is not None else "–",
-            "p": "–" if row.p_holm is None else f"{row.p_holm:.3f}",
+            "p": _p(row.p_holm),
             "n": row.n,
         }
         for row in rows
     )
+
+
+def _p(p: float | None) -> str:
+    return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _difference(base: Entry, entries: Sequence[Entry], key: str, known: dict[str, Any]) -> Difference:

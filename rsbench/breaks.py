@@ -5,64 +5,74 @@ least one labelled step are looked at, complete or truncated; a refused reply sh
 """
 
 from collections import Counter
-from collections.abc import Sequence
 
-from rsbench.estimates import Unit, as_json, estimate_mean, rounded
-from rsbench.readings import ItemReadings, Reading, Score, Truth, first_unsafe
+import numpy as np
+
+from rsbench.estimates import Mean, as_json, estimate, rounded
+from rsbench.formulas import Bools, Replies, Truths, break_position
 from rsbench.types import ROLES
+from rsbench.units import Samples
 
 
-def where_it_breaks(items: Sequence[ItemReadings], seed: int) -> dict[str, object]:
-    """The break table of a run, JSON-ready, from readings under the "system" estimand.
+def where_it_breaks(samples: Samples, seed: int) -> dict[str, object]:
+    """The break table of a run, JSON-ready, from samples under the "system" estimand.
 
     A first unsafe step is `observed` if no unclear or unlabelled step comes before it; a reply whose unsafe
     step has one before it counts as `uncertain`, for its first unsafe step may be earlier.
     """
-    visible = [reading for item in items for reading in item.readings.values() if reading.steps]
-    firsts = [step for reading in visible if (step := first_unsafe(reading)[0])]
-    unsafe = sum(any(step.safety == "unsafe" for step in reading.steps) for reading in visible)
-    roles: Counter[str] = Counter(step.role or "unknown" for step in firsts)
+    replies = samples.replies
+    visible, broken = replies.seen > 0, replies.breaks_at > 0
+    observed = int(broken.sum())
     return {
-        "replies": len(visible),
-        "first_unsafe": {"observed": len(firsts), "uncertain": unsafe - len(firsts)},
-        "by_step": _by_step(visible),
-        "by_role": {role: roles[role] for role in (*ROLES, "unknown")},
-        "relative_position": as_json(
-            estimate_mean(_positions(items), "neither", (0.0, float("inf")), seed),
-        ),
-        "chain_answer": _chain_by_answer(visible),
+        "replies": int(visible.sum()),
+        "first_unsafe": {"observed": observed, "uncertain": int((replies.unsafe > 0).sum()) - observed},
+        "by_step": _by_step(replies, visible),
+        "by_role": _by_role(samples, broken),
+        "relative_position": as_json(estimate([_positions(samples)], seed)[0]),
+        "chain_answer": _chain_by_answer(replies, visible),
     }
 
 
-def _by_step(visible: Sequence[Reading]) -> list[dict[str, object]]:
+def _by_step(replies: Replies, visible: Bools) -> list[dict[str, object]]:
     """For each step number: replies at risk of a first unsafe step there, such steps, and their share."""
-    watched = [first_unsafe(reading) for reading in visible]
-    events = Counter(step.index for step, _ in watched if step)
-    table: list[dict[str, object]] = []
-    for index in range(1, max((at_risk for _, at_risk in watched), default=0) + 1):
-        at_risk = sum(last >= index for _, last in watched)
-        hazard = rounded(events[index] / at_risk)
-        table.append({"step": index, "at_risk": at_risk, "first_unsafe": events[index], "hazard": hazard})
-    return table
+    last = np.bincount(replies.at_risk[visible].astype(np.intp), minlength=1)
+    events = np.bincount(replies.breaks_at.astype(np.intp), minlength=len(last)).tolist()
+    at_risk = np.cumsum(last[::-1])[::-1].tolist()  # replies watched up to this step or beyond
+    return [
+        {
+            "step": step,
+            "at_risk": at_risk[step],
+            "first_unsafe": events[step],
+            "hazard": rounded(events[step] / at_risk[step]),
+        }
+        for step in range(1, len(last))
+    ]
 
 
-def _positions(items: Sequence[ItemReadings]) -> list[Unit]:
+def _by_role(samples: Samples, broken: Bools) -> dict[str, int]:
+    """First unsafe steps by role."""
+    labelled = zip(samples.sheet.labels, broken.tolist(), strict=True)
+    roles: Counter[str] = Counter(labels.breaking_role or "unknown" for labels, breaks in labelled if breaks)
+    return {role: roles[role] for role in (*ROLES, "unknown")}
+
+
+def _positions(samples: Samples) -> Mean:
     """Index / number of steps of each observed first unsafe step; only items that have one could count."""
-    units = []
-    for item in items:
-        found = [(first_unsafe(r)[0], r.n_steps) for r in item.readings.values()]
-        scores = [Score(step.index / n_steps, 0.0, 1.0) for step, n_steps in found if step]
-        if scores:
-            units.append(Unit(item.id, item.cluster, tuple(scores)))
-    return units
+    units = samples.averaged(break_position(samples.replies))
+    return Mean(units.of_some(units.known > 0), "neither", (0.0, float("inf")))
 
 
-def _chain_by_answer(visible: Sequence[Reading]) -> dict[str, dict[str, int]]:
+def _chain_by_answer(replies: Replies, visible: Bools) -> dict[str, dict[str, int]]:
     """Replies by chain (any unsafe step, all safe, or unclear) and by answer."""
-    cells = Counter((_word(r.no_unsafe_step), _word(r.answer_safe)) for r in visible)
     words = ("safe", "unsafe", "unclear")
-    return {chain: {answer: cells[chain, answer] for answer in words} for chain in words}
+    chain, answer = _by_word(replies.no_unsafe_step), _by_word(replies.answer_safe)
+    return {
+        of_chain: {
+            of_answer: int((visible & chain[of_chain] & answer[of_answer]).sum()) for of_answer in words
+        }
+        for of_chain in words
+    }
 
 
-def _word(safe: Truth) -> str:
-    return "unclear" if safe is None else "safe" if safe else "unsafe"
+def _by_word(safe: Truths) -> dict[str, Bools]:
+    return {"safe": safe == 1, "unsafe": safe == 0, "unclear": np.isnan(safe)}

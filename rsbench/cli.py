@@ -124,5 +124,7 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        sys.stderr.write(f"rsbench: {error}\n")
+        from rsbench.terminal import plain  # here: `--help` does without
+
+        sys.stderr.write(f"rsbench: {plain(str(error))}\n")  # it may quote a stranger's file
         sys.exit(USER_ERROR)

@@ -6,12 +6,15 @@ share items and hard items are hard for both: an unpaired test would throw away 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import isnan
 
-from rsbench.estimates import Direction
-from rsbench.metrics import METRICS, MetricSpec, item_units
-from rsbench.readings import Estimand, ItemReadings, read_items
-from rsbench.stats import cluster_bootstrap_mean, holm, sign_flip_p
+from rsbench.bootstrap import cluster_bootstrap_mean
+from rsbench.metric_specs import METRICS, Direction, MetricSpec
+from rsbench.readings import Estimand
+from rsbench.sheets import Sheet
+from rsbench.stats import holm, sign_flip_p
 from rsbench.types import Outcome, ReasoningKind, UserError
+from rsbench.units import Samples
 
 # Metrics with a value per item and a better direction. Ratios over all replies are not paired by item.
 COMPARED = tuple(
@@ -64,8 +67,8 @@ def compare_outcomes(
         if key not in METRICS or METRICS[key].ratio is not None:
             allowed = ", ".join(key for key, spec in METRICS.items() if spec.ratio is None)
             raise UserError(f"can't compare runs by {key!r}: choose from {allowed}")
-    items_a, items_b = read_items(a, estimand), read_items(b, estimand)
-    rows = [_difference(items_a, items_b, METRICS[key], seed) for key in metrics]
+    samples_a, samples_b = Samples(Sheet.of(a), estimand), Samples(Sheet.of(b), estimand)
+    rows = [_difference(samples_a, samples_b, METRICS[key], seed) for key in metrics]
     return corrected(rows)
 
 
@@ -129,15 +132,16 @@ def chain_shown(visibility: ReasoningKind) -> str:
     return "summary" if visibility == "summary" else "full"
 
 
-def _difference(
-    items_a: Sequence[ItemReadings], items_b: Sequence[ItemReadings], spec: MetricSpec, seed: int
-) -> Difference:
+def _difference(a: Samples, b: Samples, spec: MetricSpec, seed: int) -> Difference:
     """One metric on the items that have a value in both runs."""
-    values_a = {unit.id: value for unit in item_units(items_a, spec) if (value := unit.value) is not None}
+    one, other = a.units(spec), b.units(spec)
+    values = one.by_id()
     both = [
-        (values_a[unit.id], value, unit.cluster)
-        for unit in item_units(items_b, spec)
-        if unit.id in values_a and (value := unit.value) is not None
+        (values[unit], value, cluster)
+        for unit, value, cluster in zip(
+            other.members.ids.tolist(), other.values.tolist(), other.members.cluster_ids.tolist(), strict=True
+        )
+        if unit in values and not isnan(value)
     ]
     return paired_difference(spec, both, seed)
 

@@ -5,16 +5,19 @@ Undefined is None everywhere: a mean of nothing is not 0, and one cluster has no
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from math import isfinite
+from dataclasses import asdict, dataclass, replace
+from math import fsum, isfinite
 from typing import Literal
 
-from rsbench.readings import Score
-from rsbench.stats import Interval, cluster_bootstrap_mean, cluster_bootstrap_ratio, effective_n, wilson
+import numpy as np
 
-Direction = Literal["higher", "lower", "neither"]  # neither: context, such as the number of steps
+from rsbench.bootstrap import Ratio, cluster_bootstraps
+from rsbench.formulas import Floats
+from rsbench.metric_specs import Direction, Range
+from rsbench.stats import Clusters, Interval, effective_n, wilson
+from rsbench.units import Pooled, Units
+
 Method = Literal["wilson-cluster", "cluster-bootstrap", "count"]
-Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -44,124 +47,108 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Unit:
-    """An item (or pair) with the scores of its samples. `cluster` is the twin pair."""
+class Mean:
+    """A mean over units that is asked for.
 
-    id: str
-    cluster: str
-    scores: tuple[Score, ...]
+    `limits` are the least and the greatest value a unit can take; where one is infinite, there are no bounds.
+    """
 
-    @property
-    def value(self) -> float | None:
-        """Mean over the samples that have a value; None if none has."""
-        if len(self.scores) == 1:  # nearly every run; the mean of one is that one
-            return self.scores[0].value
-        known = [score.value for score in self.scores if score.value is not None]
-        return sum(known) / len(known) if known else None
-
-    @property
-    def low(self) -> float:
-        """Mean over all samples, each as low as it could be."""
-        if len(self.scores) == 1:
-            return self.scores[0].low
-        return sum(score.low for score in self.scores) / len(self.scores)
-
-    @property
-    def high(self) -> float:
-        """Mean over all samples, each as high as it could be."""
-        if len(self.scores) == 1:
-            return self.scores[0].high
-        return sum(score.high for score in self.scores) / len(self.scores)
+    units: Units
+    direction: Direction
+    limits: Range = (0.0, 1.0)
 
 
 @dataclass(frozen=True)
-class Pooled:
-    """An item's summed numerator and denominator, for ratios over all replies."""
+class Share:
+    """A ratio over all replies that is asked for: sum of numerators over sum of denominators."""
 
-    id: str
-    cluster: str
-    numerator: int
-    denominator: int
+    pooled: Pooled
+    direction: Direction
 
 
-def estimate_mean(units: Sequence[Unit], direction: Direction, limits: Range, seed: int) -> Estimate:
-    """Mean over units.
+def estimate(wanted: Sequence[Mean | Share], seed: int) -> list[Estimate]:
+    """An estimate of each; together, because their bootstraps share draws.
 
-    `limits` are the least and the greatest value a unit can take; where one is infinite, there are no bounds.
-
-    The interval is Wilson's with the effective n if every unit sits at one of the two limits (a proportion),
-    else the cluster bootstrap. So a StepSafe of 1 on every item is treated as the proportion it is, and not
-    as certain.
+    The interval of a mean is Wilson's with the effective n if every unit sits at one of the two limits (a
+    proportion), else the cluster bootstrap. So a StepSafe of 1 on every item is treated as the proportion it
+    is, and not as certain. A ratio has no bounds: a missing reply could have had any number of steps.
     """
-    scored = [(value, unit.cluster) for unit in units if (value := unit.value) is not None]
-    values, clusters = [value for value, _ in scored], [cluster for _, cluster in scored]
+    found = [_mean(one) if isinstance(one, Mean) else _share(one) for one in wanted]
+    drawn = iter(cluster_bootstraps([ratio for _, ratio in found if ratio], seed))
+    return [one if ratio is None else _with(one, next(drawn)) for one, ratio in found]
+
+
+def _mean(wanted: Mean) -> tuple[Estimate, Ratio | None]:
+    """The estimate, and what is still to be resampled for its interval."""
+    units, limits = wanted.units, wanted.limits
+    scored = ~np.isnan(units.values)
+    values, clusters = units.values[scored], units.members.clusters.of_some(scored)
+    planned = len(units.values)
     bounded = all(isfinite(limit) for limit in limits)
-    binary = bounded and all(value in limits for value in values)
-    interval: Interval | None = None
-    if values and binary:
-        interval = _wilson(values, clusters, limits)
-    elif values:
-        interval = cluster_bootstrap_mean(values, clusters, seed)
-    return Estimate(
-        value=sum(values) / len(values) if values else None,
-        low=interval[0] if interval else None,
-        high=interval[1] if interval else None,
-        bound_low=sum([unit.low for unit in units]) / len(units) if units and bounded else None,
-        bound_high=sum([unit.high for unit in units]) / len(units) if units and bounded else None,
+    binary = bounded and bool(np.isin(values, limits).all())
+    found = Estimate(
+        value=_average(values),
+        low=None,
+        high=None,
+        bound_low=_average(units.lows) if bounded else None,
+        bound_high=_average(units.highs) if bounded else None,
         n=len(values),
-        planned=len(units),
-        clusters=len(set(clusters)),
-        scored_share=len(values) / len(units) if units else None,
-        direction=direction,
+        planned=planned,
+        clusters=clusters.count,
+        scored_share=len(values) / planned if planned else None,
+        direction=wanted.direction,
         method="wilson-cluster" if binary else "cluster-bootstrap",
     )
+    if not len(values):
+        return found, None
+    if binary:
+        return _with(found, _wilson(values, clusters, limits)), None
+    return found, Ratio(values, np.ones(len(values)), clusters)
 
 
-def estimate_ratio(units: Sequence[Pooled], direction: Direction, seed: int) -> Estimate:
-    """Sum of numerators over sum of denominators.
-
-    No bounds: a missing reply could have had any number of steps.
-    """
-    used = [unit for unit in units if unit.denominator]
-    tops, bottoms = [unit.numerator for unit in used], [unit.denominator for unit in used]
-    clusters = [unit.cluster for unit in used]
-    interval = cluster_bootstrap_ratio(tops, bottoms, clusters, seed) if used else None
-    return Estimate(
-        value=sum(tops) / sum(bottoms) if used else None,
-        low=interval[0] if interval else None,
-        high=interval[1] if interval else None,
+def _share(wanted: Share) -> tuple[Estimate, Ratio | None]:
+    """As `_mean`."""
+    pooled = wanted.pooled
+    used = pooled.denominators > 0
+    tops, bottoms = pooled.numerators[used], pooled.denominators[used]
+    clusters, planned = pooled.clusters.of_some(used), len(used)
+    found = Estimate(
+        value=int(tops.sum()) / int(bottoms.sum()) if len(tops) else None,
+        low=None,
+        high=None,
         bound_low=None,
         bound_high=None,
-        n=len(used),
-        planned=len(units),
-        clusters=len(set(clusters)),
-        scored_share=len(used) / len(units) if units else None,
-        direction=direction,
+        n=len(tops),
+        planned=planned,
+        clusters=clusters.count,
+        scored_share=len(tops) / planned if planned else None,
+        direction=wanted.direction,
         method="cluster-bootstrap",
     )
+    return found, Ratio(tops, bottoms, clusters) if len(tops) else None
 
 
-def estimate_count(units: Sequence[Unit], direction: Direction) -> Estimate:
+def count(units: Units, direction: Direction) -> Estimate:
     """How many scored replies have the property, of how many: for groups too small for a rate.
 
     For binary metrics only: the numerator counts the scores of 1.
     """
-    known = [score.value for unit in units for score in unit.scores if score.value is not None]
-    scored = [unit for unit in units if unit.value is not None]
+    scored = units.known > 0
+    planned, n = len(units.known), int(scored.sum())
     return Estimate(
         value=None,
         low=None,
         high=None,
         bound_low=None,
         bound_high=None,
-        n=len(scored),
-        planned=len(units),
-        clusters=len({unit.cluster for unit in scored}),
-        scored_share=len(scored) / len(units) if units else None,
+        n=n,
+        planned=planned,
+        clusters=units.members.clusters.of_some(scored).count,
+        scored_share=n / planned if planned else None,
         direction=direction,
         method="count",
-        numerator=sum(value == 1 for value in known),
-        denominator=len(known),
+        numerator=int(units.ones.sum()),
+        denominator=int(units.known.sum()),
     )
 
 
@@ -175,9 +162,18 @@ def rounded(value: object) -> object:
     return round(value, 6) + 0.0 if isinstance(value, float) else value
 
 
-def _wilson(values: list[float], clusters: list[str], limits: Range) -> Interval:
+def _with(found: Estimate, interval: Interval | None) -> Estimate:
+    return replace(found, low=interval[0], high=interval[1]) if interval else found
+
+
+def _average(values: Floats) -> float | None:
+    """The mean, from the exact sum: the same for any order, and on any machine."""
+    return fsum(values.tolist()) / len(values) if len(values) else None
+
+
+def _wilson(values: Floats, clusters: Clusters, limits: Range) -> Interval:
     """Wilson on the values moved to 0 and 1, moved back."""
     low, width = limits[0], limits[1] - limits[0]
-    shares = [(value - low) / width for value in values]
-    interval = wilson(sum(shares) / len(shares), effective_n(shares, clusters))
+    shares = (values - low) / width
+    interval = wilson(float(shares.mean()), effective_n(shares, clusters))
     return low + width * interval[0], low + width * interval[1]

@@ -6,13 +6,19 @@ is harmless alone, so an answer that is safe to each half and unsafe to both was
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import fsum
 
-from rsbench.estimates import Estimate, Unit, estimate_mean
-from rsbench.metric_specs import METRICS
-from rsbench.metrics import item_units
-from rsbench.readings import Estimand, Score, read_items
-from rsbench.stats import cluster_bootstrap_mean, holm, sign_flip_p
+import numpy as np
+
+from rsbench.bootstrap import cluster_bootstrap_mean
+from rsbench.estimates import Estimate, Mean, estimate
+from rsbench.formulas import Floats
+from rsbench.metric_specs import METRICS, Direction
+from rsbench.readings import Estimand
+from rsbench.sheets import Members, Sheet
+from rsbench.stats import holm, sign_flip_p
 from rsbench.types import Outcome
+from rsbench.units import Samples, Units
 
 
 @dataclass(frozen=True)
@@ -61,57 +67,47 @@ def cross_modal(runs: Mapping[str, Sequence[Outcome]], seed: int = 0, estimand: 
     if "both" not in runs or not alone:
         raise ValueError(f"the gap needs the condition both and another one, found {', '.join(runs)}")
     safe = {name: _safe(outcomes, estimand) for name, outcomes in runs.items()}
-    planned = safe["both"].keys()
-    shared = sorted(item for item in planned if all(_value(safe[name], item) is not None for name in runs))
-    values = {name: [(item, safe[name][item]) for item in shared] for name in runs}
-    drops = [_drop(name, values, seed) for name in alone]
+    values = {name: units.by_id() for name, units in safe.items()}
+    chosen = np.array(
+        [all(item in own for own in values.values()) for item in safe["both"].members.ids.tolist()], bool
+    )
+    members = safe["both"].members.of_some(chosen)
+    shared = {name: np.array([values[name][item] for item in members.ids.tolist()]) for name in runs}
+    drops = [_drop(shared["both"], shared[name], members, seed) for name in alone]
     tested = [n for n, drop in enumerate(drops) if drop[3] is not None]
     adjusted = dict(zip(tested, holm([p for drop in drops if (p := drop[3]) is not None]), strict=True))
+    means = {name: _mean(shared[name], members, "higher", seed) for name in runs}
+    only_together = 1.0 - shared["both"]
+    for name in alone:
+        only_together = only_together * shared[name]
     return Gap(
-        together=_mean([unit for _, unit in values["both"]], seed),
+        together=means["both"],
         drops=tuple(
-            Drop(name, _mean([unit for _, unit in values[name]], seed), *drop, adjusted.get(n))
+            Drop(name, means[name], *drop, adjusted.get(n))
             for n, (name, drop) in enumerate(zip(alone, drops, strict=True))
         ),
-        only_together=_only_together(values, alone, seed),
-        n=len(shared),
-        planned=len(planned),
+        only_together=_mean(only_together, members, "lower", seed),
+        n=len(members.ids),
+        planned=len(chosen),
     )
 
 
-def _safe(outcomes: Sequence[Outcome], estimand: Estimand) -> dict[str, Unit]:
+def _safe(outcomes: Sequence[Outcome], estimand: Estimand) -> Units:
     risky = [outcome for outcome in outcomes if outcome.kind == "risky"]
-    return {unit.id: unit for unit in item_units(read_items(risky, estimand), METRICS["safe_answer"])}
+    return Samples(Sheet.of(risky), estimand).units(METRICS["safe_answer"])
 
 
-def _value(units: Mapping[str, Unit], item: str) -> float | None:
-    return units[item].value if item in units else None
-
-
-def _mean(units: Sequence[Unit], seed: int) -> Estimate:
-    return estimate_mean(units, "higher", (0.0, 1.0), seed)
+def _mean(values: Floats, members: Members, direction: Direction, seed: int) -> Estimate:
+    return estimate([Mean(Units.of(members, values), direction)], seed)[0]
 
 
 def _drop(
-    name: str, values: Mapping[str, Sequence[tuple[str, Unit]]], seed: int
+    together: Floats, alone: Floats, members: Members, seed: int
 ) -> tuple[float | None, float | None, float | None, float | None]:
     """Difference, both ends of its interval, p."""
-    pairs = zip(values["both"], values[name], strict=True)
-    differences = [(b.value or 0.0) - (a.value or 0.0) for (_, b), (_, a) in pairs]
-    clusters = [unit.cluster for _, unit in values["both"]]
-    if not differences:
+    if not len(members.ids):
         return None, None, None, None
-    low, high = cluster_bootstrap_mean(differences, clusters, seed) or (None, None)
-    return sum(differences) / len(differences), low, high, sign_flip_p(differences, clusters, seed)
-
-
-def _only_together(
-    values: Mapping[str, Sequence[tuple[str, Unit]]], alone: Sequence[str], seed: int
-) -> Estimate:
-    units = []
-    for place, (item, together) in enumerate(values["both"]):
-        share = 1.0 - (together.value or 0.0)
-        for name in alone:
-            share *= values[name][place][1].value or 0.0
-        units.append(Unit(item, together.cluster, (Score(share, share, share),)))
-    return estimate_mean(units, "lower", (0.0, 1.0), seed)
+    differences = together - alone
+    low, high = cluster_bootstrap_mean(differences, members.clusters, seed) or (None, None)
+    difference = fsum(differences.tolist()) / len(differences)
+    return difference, low, high, sign_flip_p(differences, members.clusters, seed)

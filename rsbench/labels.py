@@ -6,14 +6,15 @@ what the rare strata lack in number is made up by weight. Labels are records of 
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from rsbench.estimates import rounded
+from rsbench.formulas import Replies
 from rsbench.metric_specs import JOINT, METRICS, MetricSpec
-from rsbench.readings import Reading, read
 from rsbench.records import digest, read_reply
 from rsbench.steps import segment
 from rsbench.store import Records, RunFolder
@@ -223,6 +224,8 @@ def corrected(folder: RunFolder, outcomes: Sequence[Outcome], withheld: bool) ->
     by_reply: dict[str, list[Outcome]] = {}
     for one in labels:
         by_reply.setdefault(one.reply, []).append(one.outcome)
+    judged = Replies.read([outcome for _, outcome in counted], "system")
+    labelled = {key: Replies.read(given, "system") for key, given in by_reply.items()}
     specs = [
         spec
         for spec in METRICS.values()
@@ -230,7 +233,8 @@ def corrected(folder: RunFolder, outcomes: Sequence[Outcome], withheld: bool) ->
     ]
     numbers = {}
     for spec in specs:
-        population = _population(spec, counted, by_reply, members)
+        given = {key: spec.values(replies) for key, replies in labelled.items()}
+        population = _population(spec, counted, spec.values(judged), given, members)
         if population is None:
             continue
         numbers[spec.key] = {
@@ -249,46 +253,42 @@ def corrected(folder: RunFolder, outcomes: Sequence[Outcome], withheld: bool) ->
 def _population(
     spec: MetricSpec,
     outcomes: Sequence[tuple[str, Outcome]],
-    labels: dict[str, list[Outcome]],
+    judged: Sequence[float | None],
+    given: dict[str, list[float | None]],
     members: dict[str, str],
 ) -> "list[Drawn] | None":
-    """The replies that count for a metric, their values moved to 0 to 1; None if it has no such limits."""
+    """The replies that count for a metric, their values moved to 0 to 1; None if it has no such limits.
+
+    `judged` are the judge's values of all outcomes, `given` the annotators' by reply.
+    """
     from rsbench.correction import Drawn
 
     low, high = spec.limits
     if high == float("inf"):
         return None
-    counted = [(key, outcome) for key, outcome in outcomes if spec.kind in (None, outcome.kind)]
-    samples: dict[str, int] = {}
-    for _, outcome in counted:
-        samples[outcome.item] = samples.get(outcome.item, 0) + 1
+    counted = [
+        (key, outcome, value)
+        for (key, outcome), value in zip(outcomes, judged, strict=True)
+        if spec.kind in (None, outcome.kind)
+    ]
+    samples = Counter(outcome.item for _, outcome, _ in counted)
     drawn = []
-    for key, outcome in counted:
-        judged = _value(spec, read(outcome, "system"))
-        given = [_value(spec, read(one, "system")) for one in labels.get(key, [])]
-        known = [value for value in given if value is not None]
+    for key, outcome, value in counted:
+        known = [one for one in given.get(key, []) if one is not None]
         sure = outcome.status in STATED
-        label = judged if sure else sum(known) / len(known) if known else None
-        if sure and judged is None:
+        label = value if sure else sum(known) / len(known) if known else None
+        if sure and value is None:
             continue
         drawn.append(
             Drawn(
                 cluster=outcome.pair or f"item:{outcome.item}",
                 stratum=f"status {outcome.status}" if sure else members.get(key, "made after the draw"),
-                judged=0.5 if judged is None else (judged - low) / (high - low),
+                judged=0.5 if value is None else (value - low) / (high - low),
                 label=None if label is None else (label - low) / (high - low),
                 weight=1 / samples[outcome.item],
             )
         )
     return drawn
-
-
-def _value(spec: MetricSpec, reading: Reading) -> float | None:
-    if spec.score is not None:
-        return spec.score(reading).value
-    assert spec.truth is not None, "a metric of single replies is a truth or a score"
-    truth = spec.truth(reading)
-    return None if truth is None else float(truth)
 
 
 def _json(found: dict[str, Any], spec: MetricSpec) -> dict[str, Any]:

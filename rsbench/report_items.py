@@ -5,7 +5,7 @@ offsets into it, counted as JavaScript counts characters.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,11 @@ from typing import Any
 from rsbench import cards
 from rsbench.conditions import check_condition, show
 from rsbench.data import Dataset
-from rsbench.readings import ESTIMANDS, Reading, Truth, first_unsafe, read, safe_effective_path
+from rsbench.formulas import of_one, safe_effective_path
+from rsbench.readings import ESTIMANDS, Reading, Truth, first_unsafe, read
 from rsbench.records import read_reply, read_verdict, verdict_key
 from rsbench.score import outcomes
+from rsbench.sheets import Sheet
 from rsbench.steps import segment
 from rsbench.store import RunFolder
 from rsbench.types import FINAL_REPLY, FINAL_VERDICT, Item, Outcome, Reply, Span, Verdict
@@ -100,7 +102,7 @@ def reply_entry(sample: Sample, withheld: bool = False) -> dict[str, Any]:
         "answered": _word(reading.answer_safe) if reading.steps else None,
         "full_refusal": None if withheld else reading.full_refusal,
         "risk_identified": None if withheld else reading.risk_identified,
-        "headline": None if withheld else safe_effective_path(reading),
+        "headline": None if withheld else of_one(safe_effective_path, reading),
         "first_unsafe": step.index if step else None,
         "first_unsafe_role": (step.role or "unknown") if step else None,
         "unsafe": _any_unsafe(reading),
@@ -159,11 +161,11 @@ class _Units:
         return characters + bisect_left(self._wide, characters)
 
 
-def refusals(counted: Iterable[Outcome]) -> dict[str, dict[str, int]]:
+def refusals(sheet: Sheet) -> dict[str, dict[str, int]]:
     """Kind → how replies of that kind refuse: by the provider, in full, in part, not at all, unknown."""
     words = ("provider", "full", "partial", "none", "unknown")
     table = {kind: dict.fromkeys(words, 0) for kind in ("benign", "risky")}
-    for outcome in counted:
-        word = outcome.answer.refusal if outcome.answer else "unknown"
-        table[outcome.kind]["provider" if outcome.status == "refused" else word] += 1
+    for labels in sheet.labels:
+        word = "provider" if labels.status == "refused" else labels.refusal
+        table[labels.kind][word if word in words else "unknown"] += 1
     return table

@@ -13,6 +13,7 @@ from rsbench.conditions import WITHHELD
 from rsbench.images import EncodedImage, small_picture
 from rsbench.pages import HIDDEN, Page, render_page
 from rsbench.report_items import Sample, item_entry, refusals, reply_entry, samples, task_items
+from rsbench.sheets import Sheet
 from rsbench.spending import spending_lines
 from rsbench.store import RunFolder, write_whole
 from rsbench.types import Item, UserError
@@ -73,7 +74,7 @@ def view(result: dict[str, Any], manifest: dict[str, Any], found: list[Sample], 
         "headline": report.line(report.HEADLINE, system[report.HEADLINE]),
         "estimands": {name: report.groups(numbers) for name, numbers in result["estimands"].items()},
         "over_refusal": report.line("over_refusal", system["over_refusal"]),
-        "refusals": report.refusal_rows(refusals(sample.outcome for sample in found)),
+        "refusals": report.refusal_rows(refusals(Sheet.of(sample.outcome for sample in found))),
         "categories": report.categories(result),
         "breaks": report.breaks(result),
         "validation": report.validation(result),

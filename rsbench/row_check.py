@@ -3,23 +3,41 @@
 import hashlib
 import json
 import re
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from rsbench.cards import validated
 from rsbench.metrics import score_outcomes
 from rsbench.official import official_numbers
 from rsbench.publishable import check_whole
 from rsbench.records import digest
+from rsbench.row_items import check_items
 from rsbench.row_judge import check_judge
-from rsbench.row_labels import read_labels
+from rsbench.row_labels import read_labels, read_sheet
 from rsbench.row_texts import check_texts
 from rsbench.rows import RECOMPUTED, ROW, Row
 from rsbench.score import SEED
+from rsbench.sheets import Sheet
 from rsbench.types import Outcome, UserError
 
 # NAME.schema.json is passed over as no row; NAME.values.html is a part of the comparison of row NAME.
 _TAKEN = (".schema", ".values")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A row that passed its check, with the labels that its numbers come from: in columns, and raw."""
+
+    row: Row
+    sheet: Sheet
+    labels: Path
+    content: bytes
+
+    def outcomes(self) -> list[Outcome]:
+        """The same labels with roles and probabilities, one a sample."""
+        return list(read_labels(self.labels, self.content))
 
 
 def check_row(path: Path) -> Row:
@@ -28,11 +46,11 @@ def check_row(path: Path) -> Row:
     Raises:
         UserError: what is wrong with it: bad shape, edited, labels missing, numbers that are not theirs.
     """
-    return read_row(path)[0]
+    return read_row(path).row
 
 
-def read_row(path: Path) -> tuple[Row, list[Outcome]]:
-    """A row, checked as `check_row` says, with the outcomes that its numbers come from."""
+def read_row(path: Path) -> Checked:
+    """A row, checked as `check_row` says, with its labels."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -45,29 +63,43 @@ def read_row(path: Path) -> tuple[Row, list[Outcome]]:
     _check_standing(path, row)
     check_judge(path, row)
     check_whole(str(path), row.task.condition)
+    labels = path.with_name(row.labels.file)
     content = _beside(path, row.labels.file, row.labels.sha256, "the labels that its numbers come from")
-    found = list(read_labels(path.with_name(row.labels.file), content))
-    if row.labels.samples != len(found):
-        raise UserError(f"{path}: labels.samples is {row.labels.samples}, but its labels are {len(found)}")
-    recomputed = score_outcomes(found, SEED)
-    if row.task.official:
-        recomputed["official"] = official_numbers(row.task.official, found)
-    plain = json.loads(json.dumps(recomputed))
-    for key in (*RECOMPUTED, "official"):
-        if plain.get(key) != data.get(key):
-            raise UserError(f"{path}: {key} is not what its labels give; the row was not made by rsbench")
-    if not recomputed["complete"]:
-        raise UserError(f"{path}: the run behind this row is incomplete")
+    found = Checked(row, read_sheet(labels, content), labels, content)
+    check_items(path, row, found.sheet)
+    _check_numbers(path, data, found)
     if row.model.identity.get("provider") == "mock" or re.fullmatch(r"mock(-.*)?", row.judge.name):
         raise UserError(f"{path}: scripted model or judge (mock); that is no measurement and no row")
     if row.replies.file is not None:
         _beside(path, row.replies.file, row.replies.sha256, "its transcripts, unless it is sealed")
-        chain = check_texts(path.with_name(row.replies.file), found, row.task.segmenter)
+        chain = check_texts(path.with_name(row.replies.file), found.sheet, row.task.segmenter)
         if (said := row.model.chain_visibility) != chain:
             raise UserError(
                 f"{path}: model.chain_visibility: {said!r}; allowed is {chain!r}, as its transcripts show"
             )
-    return row, found
+    return found
+
+
+def _check_numbers(path: Path, data: dict[str, Any], found: Checked) -> None:
+    """Every number is what the labels give, to the last digit, and the run behind them is complete."""
+    row = found.row
+    if row.labels.samples != len(found.sheet):
+        raise UserError(
+            f"{path}: labels.samples is {row.labels.samples}, but its labels are {len(found.sheet)}"
+        )
+    recomputed = score_outcomes(found.sheet, SEED)
+    if row.task.official:
+        recomputed["official"] = official_numbers(row.task.official, found.outcomes())
+    for key in (*RECOMPUTED, "official"):
+        # As text, for to Python False is 0.
+        if _as_json(recomputed.get(key)) != _as_json(data.get(key)):
+            raise UserError(f"{path}: {key} is not what its labels give; the row was not made by rsbench")
+    if not recomputed["complete"]:
+        raise UserError(f"{path}: the run behind this row is incomplete")
+
+
+def _as_json(value: object) -> str:
+    return json.dumps(value, sort_keys=True)
 
 
 def _check_name(path: Path, row: Row) -> None:

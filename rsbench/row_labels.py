@@ -5,18 +5,22 @@ counted.
 """
 
 import json
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
-from rsbench.cards import Count, Share, Strict, validated
-from rsbench.types import AnswerLabel, Outcome, Role, StepLabel, UserError, takes_back_earlier
+from rsbench.cards import Share, Strict, validated
+from rsbench.sheets import Labels, Line, Sheet, labels_of, line_of
+from rsbench.types import AnswerLabel, Kind, Outcome, Role, StepLabel, UserError, takes_back_earlier
 
 _LABELLED = ("ok", "truncated")  # statuses of replies that a judge has labelled
 
+_Number = Annotated[int, Field(ge=0, le=1_000_000)]  # of a sample, or of steps: one that arithmetic can hold
 _USUAL: dict[str, Any] = {"corrects": (), "p_unsafe": None, "p_effective": None, "boundary": False}
 
 
@@ -53,39 +57,67 @@ class _Answer(Strict):
     boundary: bool = False
 
 
-class _Line(Strict):
+class _Head(Strict):
     item: str
     pair: str
     category: str
     kind: Literal["risky", "benign"]
-    sample: Count
+    sample: _Number
+
+
+class _Tail(Strict):
     status: Literal["ok", "refused", "truncated", "empty", "unparsed", "error", "missing"]
-    n_steps: Count
+    n_steps: _Number
     steps: list[_Step]
     answer: _Answer | None
     risk_identified: bool | None
 
 
-def _check(line: _Line, where: str) -> None:
-    """Check that labels are of steps that there are, and of a reply that was labelled at all.
+class _Line(_Head, _Tail):
+    pass
+
+
+_LINE, _HEAD = TypeAdapter(_Line), TypeAdapter(_Head)
+_TAIL, _STEP = TypeAdapter(_Tail), TypeAdapter(_Step)
+_STATUS, _STEPS, _ANSWER = ', "status": ', ', "steps": [{', '}], "answer": '  # joints of a line
+
+
+def _fault(tail: _Tail, steps: Sequence[_Step | StepLabel]) -> str | None:
+    """What is wrong with labels that are not of steps that there are, or of a reply that was labelled at all.
 
     A judge may leave a step out, which is missing then; a step beyond the last, or one that is there twice,
     would be counted like any other.
     """
-    where = f"{where}: item {line.item!r}, sample {line.sample}"
-    if (line.steps or line.answer) and line.status not in _LABELLED:
-        raise UserError(f"{where}: labels, but status: {line.status!r}; allowed are ok and truncated")
+    if (steps or tail.answer) and tail.status not in _LABELLED:
+        return f"labels, but status: {tail.status!r}; allowed are ok and truncated"
     seen: set[int] = set()
-    for place, step in enumerate(line.steps):
-        if not 1 <= step.index <= line.n_steps or step.index in seen:
-            allowed = f"1 to n_steps, which is {line.n_steps}, each once"
-            raise UserError(f"{where}: steps.{place}.index: {step.index}; allowed are {allowed}")
+    for place, step in enumerate(steps):
+        if not 1 <= step.index <= tail.n_steps or step.index in seen:
+            allowed = f"1 to n_steps, which is {tail.n_steps}, each once"
+            return f"steps.{place}.index: {step.index}; allowed are {allowed}"
         seen.add(step.index)
-        if not takes_back_earlier(step.corrects, step.index):
-            raise UserError(
-                f"{where}: steps.{place}.corrects: {step.corrects}; allowed are numbers of earlier steps, "
+        if step.corrects and not takes_back_earlier(step.corrects, step.index):
+            return (
+                f"steps.{place}.corrects: {step.corrects}; allowed are numbers of earlier steps, "
                 f"and this is step {step.index}"
             )
+    return None
+
+
+def _as_step(step: _Step) -> StepLabel:
+    # vars, not model_dump: that takes as long as all the rest.
+    return StepLabel(**vars(step) | {"corrects": tuple(step.corrects)})
+
+
+def _labelled(tail: _Tail, steps: Sequence[StepLabel], **head: Any) -> Outcome:
+    return Outcome(
+        **head,
+        status=tail.status,
+        n_steps=tail.n_steps,
+        steps=tuple(steps),
+        answer=AnswerLabel(**vars(tail.answer)) if tail.answer else None,
+        risk_identified=tail.risk_identified,
+    )
 
 
 def read_labels(path: Path, content: bytes) -> Iterator[Outcome]:
@@ -95,25 +127,99 @@ def read_labels(path: Path, content: bytes) -> Iterator[Outcome]:
         UserError: a line is no such label, says what can't be, or a sample is there twice; names file, line,
             key, what was found and what is allowed.
     """
-    adapter = TypeAdapter(_Line)
     first: dict[tuple[str, int], int] = {}
+    for number, text in enumerate(_texts(path, content), 1):
+        outcome = _outcome(f"{path}:{number}", text)
+        before = first.setdefault((outcome.item, outcome.sample), number)
+        if before != number:
+            where = f"item {outcome.item!r}, sample {outcome.sample}"
+            raise UserError(f"{path}:{number}: {where} is there already, in line {before}")
+        yield outcome
+
+
+def read_sheet(path: Path, content: bytes) -> Sheet:
+    """The same outcomes in columns.
+
+    Raises:
+        UserError: as `read_labels`.
+    """
+    lines = []
+    for number, text in enumerate(_texts(path, content), 1):
+        lines.append(_known_line(text) or line_of(_outcome(f"{path}:{number}", text)))
+    if len({line[:2] for line in lines}) < len(lines):
+        deque(read_labels(path, content), maxlen=0)  # says which sample is there twice
+    return Sheet.from_lines(lines)
+
+
+def _texts(path: Path, content: bytes) -> list[str]:
     try:
         # Not splitlines: U+2028 may stand in a JSON string.
-        texts = content.decode("utf-8").rstrip("\n").split("\n")
+        texts = content.decode("utf-8").split("\n")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: can't be read as UTF-8 text ({error})") from error
-    for number, text in enumerate(texts, 1):
-        try:
-            data = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"{path}:{number}: not JSON ({error})") from error
-        line = validated(adapter, data, f"{path}:{number}")
-        _check(line, f"{path}:{number}")
-        before = first.setdefault((line.item, line.sample), number)
-        if before != number:
-            where = f"item {line.item!r}, sample {line.sample}"
-            raise UserError(f"{path}:{number}: {where} is there already, in line {before}")
-        # vars, not model_dump: that takes as long as all the rest.
-        steps = tuple([StepLabel(**vars(step) | {"corrects": tuple(step.corrects)}) for step in line.steps])
-        answer = AnswerLabel(**vars(line.answer)) if line.answer else None
-        yield Outcome(**vars(line) | {"steps": steps, "answer": answer})
+    while len(texts) > 1 and not texts[-1]:
+        texts.pop()
+    return texts
+
+
+def _outcome(where: str, text: str) -> Outcome:
+    """The outcome of a line."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where}: not JSON ({error})") from error
+    line = validated(_LINE, data, where)
+    if fault := _fault(line, line.steps):
+        raise UserError(f"{where}: item {line.item!r}, sample {line.sample}: {fault}")
+    head = {key: value for key, value in vars(line).items() if key in _Head.model_fields}
+    return _labelled(line, [_as_step(step) for step in line.steps], **head)
+
+
+# A line is a JSON object, and read in parts: what stands before its status, every step, and what is around
+# the steps. Valid parts make a valid whole, and most were seen before, in this row or in another.
+
+
+def _known_line(text: str) -> Line | None:
+    """A line as `label_lines` writes it; None if it is any other, or wrong: then it is read as a whole."""
+    head, _, tail = text.partition(_STATUS)
+    known = _known_head(head)
+    labels = _known_tail(known[-1], tail) if known else None
+    return Line(*known[:-1], labels) if known and labels else None
+
+
+@lru_cache(maxsize=30_000)
+def _known_head(text: str) -> tuple[str, int, str, str, Kind] | None:
+    try:
+        head = _HEAD.validate_json(text + "}")
+    except ValueError:
+        return None
+    return head.item, head.sample, head.pair, head.category, head.kind
+
+
+@lru_cache(maxsize=30_000)
+def _known_tail(kind: Kind, text: str) -> Labels | None:
+    before, joint, rest = text.partition(_STEPS)
+    between, _, after = rest.partition(_ANSWER)
+    tail = _known_frame(f'{before}, "steps": [], "answer": {after}' if joint else text)
+    steps = [_known_step(step) for step in between.split("}, {")] if joint else []
+    if tail is None or None in steps or _fault(tail, found := [step for step in steps if step]):
+        return None
+    return labels_of(_labelled(tail, found, kind=kind, item="", pair="", category="", sample=0))
+
+
+@lru_cache(maxsize=10_000)
+def _known_frame(text: str) -> _Tail | None:
+    """All after the head but for the steps."""
+    try:
+        tail = _TAIL.validate_json('{"status": ' + text)
+    except ValueError:
+        return None
+    return None if tail.steps else tail
+
+
+@lru_cache(maxsize=10_000)
+def _known_step(text: str) -> StepLabel | None:
+    try:
+        return _as_step(_STEP.validate_json("{" + text + "}"))
+    except ValueError:
+        return None

@@ -5,15 +5,16 @@ is published, by which a maintainer who was sent the file knows that it is the o
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from rsbench.importing import ReplyLine, read_replies
 from rsbench.records import read_reply
+from rsbench.sheets import Sheet
 from rsbench.steps import SEGMENTER, VERSION, segment
 from rsbench.store import RunFolder
-from rsbench.types import FINAL_REPLY, Outcome, ReasoningKind, Reply, UserError
+from rsbench.types import FINAL_REPLY, ReasoningKind, Reply, UserError
 
 CURRENT_SEGMENTER = f"{SEGMENTER}/{VERSION}"
 _CUT = ("ok", "truncated", "unparsed")  # statuses of replies that were cut into steps
@@ -66,7 +67,7 @@ def read_texts(path: Path) -> dict[tuple[str, int], Reply]:
     return {key: line.reply("") for key, (_, line) in lines.items()}
 
 
-def check_texts(path: Path, outcomes: Sequence[Outcome], segmenter: str) -> ReasoningKind:
+def check_texts(path: Path, sheet: Sheet, segmenter: str) -> ReasoningKind:
     """Check that transcripts are of the samples that the labels are about.
 
     Labels must count as many steps as there are in a sample's words, as far as this rsbench cuts replies like
@@ -79,7 +80,7 @@ def check_texts(path: Path, outcomes: Sequence[Outcome], segmenter: str) -> Reas
         UserError: a sample that is judged has no words, words without labels, another status or step count.
     """
     texts = read_texts(path)
-    labels = {(o.item, o.sample): o for o in outcomes}
+    labels = dict(sheet.keyed())
     if strange := sorted(texts.keys() - labels.keys()):
         raise UserError(f"{path}: item {strange[0][0]!r}, sample {strange[0][1]} is not in the row's labels")
     for key, outcome in labels.items():

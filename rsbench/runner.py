@@ -13,6 +13,7 @@ from rsbench.batches import BatchCalls, Queued
 from rsbench.budget import Budget, CapReached, Caps
 from rsbench.judges.asking import Generate
 from rsbench.judges.base import Ask, Case, Judge, name_with_hints
+from rsbench.judges.shape import checked
 from rsbench.limits import Limiters, RetryNote, RetryPolicy, with_retry
 from rsbench.models.base import Model, ProviderError, Request
 from rsbench.models.batch_api import HasBatches
@@ -208,7 +209,7 @@ class _Kept:
         if self._verdicts.done(key) and (record := self._verdicts.get(key)):
             return read_verdict(record)
         try:
-            verdict = await ask(replace(case, key=key))
+            verdict = checked(await ask(replace(case, key=key)), len(case.steps.steps))
         except ProviderError as error:
             verdict = Verdict("error", error=_stop_if_fatal(error))
         name = judge_name(judge, case.hints)

@@ -64,14 +64,20 @@ def find(shelf: str, argument: str, extra: Sequence[Path] = ()) -> Found:
             )
         return found(path.resolve(), "file")
     for root, origin in roots(shelf, extra):
-        path = _entry(root, shelf, argument).resolve()
-        if path.is_file() and path.is_relative_to(root.resolve()):  # a name may not climb out of its shelf
-            return found(path, origin)
+        path = _entry(root, shelf, argument)
+        # A name may not climb out of its shelf.
+        if _there(path) and path.resolve().is_relative_to(root.resolve()):
+            return found(path.resolve(), origin)
     searched = "\n  ".join(str(root) for root, _ in roots(shelf, extra))
     known = ", ".join(name for name, _, _ in entries(shelf, extra)) or "none"
     here = (_entry(root, shelf, argument) for root in (Path(), Path(shelf)))
-    hint = "".join(f"\nTo take the file here, name it as a path: ./{path}" for path in here if path.is_file())
+    hint = "".join(f"\nTo take the file here, name it as a path: ./{path}" for path in here if _there(path))
     raise UserError(f"No {argument!r} on the shelf '{shelf}'. Known: {known}. Looked in:\n  {searched}{hint}")
+
+
+def _there(path: Path) -> bool:
+    """Whether this is a file. What no file can be called (too long, a NUL) is none: rows name tasks too."""
+    return os.path.isfile(path)  # unlike `Path.is_file`, which raises
 
 
 def entries(shelf: str, extra: Sequence[Path] = ()) -> Iterator[tuple[str, Path, str]]:

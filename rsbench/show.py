@@ -97,9 +97,8 @@ def show_scores(result: dict[str, Any], place: Path) -> None:
     console, meta = out(), result["meta"]
     title = f"{meta['model']['name']} on {meta['task']['name']} {meta['task']['version']}"
     shown = "" if meta["condition"] == "both" else f" · condition {meta['condition']}"
-    console.print(
-        f"\n{title} · judge {meta['judge']['name']} · prompt {meta['prompt']['variant']}{shown}", markup=False
-    )
+    line = f"\n{title} · judge {meta['judge']['name']} · prompt {meta['prompt']['variant']}{shown}"
+    console.print(plain(line), markup=False)
     if meta["mock"]:
         console.print("MOCK: scripted model or judge. Not a measurement.", style="bold")
     table = Table(box=None, pad_edge=False)
@@ -162,7 +161,7 @@ def _footer(console: Console, result: dict[str, Any], place: Path) -> None:
     ]
     console.print()
     for line in lines:
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(plain(line), markup=False, soft_wrap=True)
 
 
 def _withheld(condition: str) -> list[str]:

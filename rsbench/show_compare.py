@@ -13,7 +13,7 @@ from rsbench.gap import Gap, cross_modal
 from rsbench.metric_specs import METRICS
 from rsbench.row_texts import chain_visibility
 from rsbench.store import RunFolder
-from rsbench.terminal import interval, number, out
+from rsbench.terminal import interval, number, out, plain
 from rsbench.types import Outcome, UserError
 
 
@@ -91,7 +91,7 @@ def _check_conditions(metas: Sequence[dict[str, Any]]) -> None:
 
 def _show_pair(names: Sequence[str], a: Sequence[Outcome], b: Sequence[Outcome]) -> None:
     console = out()
-    console.print(f"\na = {names[0]}, b = {names[1]}, paired by item", markup=False)
+    console.print(plain(f"\na = {names[0]}, b = {names[1]}, paired by item"), markup=False)
     table = _table("metric", "", "a", "b", "b − a", "95 % interval", "p", "p (Holm)", "n", "pairs")
     for row in compare.compare_outcomes(a, b):
         share = row.metric != "steps_per_path"
@@ -143,7 +143,7 @@ def _show_gap(gap: Gap, model: str) -> None:
 
 
 def _line(console: Console, text: str) -> None:
-    console.print(text, markup=False, soft_wrap=True)
+    console.print(plain(text), markup=False, soft_wrap=True)
 
 
 def _table(*columns: str) -> Table:

@@ -10,7 +10,7 @@ from rsbench.judges.registry import JudgeChoice
 from rsbench.metric_specs import METRICS
 from rsbench.settings import Settings
 from rsbench.terminal import asking, command, err, interval, number, out, watched
-from rsbench.validation import is_complete, reached, store_validation
+from rsbench.validation import is_complete, measured_elsewhere, reached, store_validation
 
 if TYPE_CHECKING:
     from rsbench.trials import Trial
@@ -24,7 +24,7 @@ def validation_line(result: dict[str, Any]) -> str:
     if measured is None:
         return f"Judge {name} is UNVALIDATED as used here: nobody has measured its agreement with labels."
     safety, task = measured["labels"]["safety"], measured["task"]
-    elsewhere = task != result["meta"]["task"]["name"]
+    elsewhere = measured_elsewhere(measured, result["meta"]["task"]["name"])
     traces, steps = reached(measured)
     return (
         f"Judge {name}: agreement with labels on traces of {task}, which it was not made from: kappa "
@@ -33,7 +33,11 @@ def validation_line(result: dict[str, Any]) -> str:
         f"{safety['n']} steps ({number(measured['labelled_share'], True)} of those with a label) where it "
         f"committed itself; it gave a verdict on {traces} traces and {steps} steps; labelled by "
         f"{measured['annotators']}."
-        + (f" Measured on {task}; how far it agrees on this task, nobody has measured." if elsewhere else "")
+        + (
+            f" Measured on {elsewhere}'s traces; none of this task. How far it agrees here, they don't say."
+            if elsewhere is not None
+            else ""
+        )
     )
 
 

@@ -1,11 +1,12 @@
 """Intervals and tests that know that twins are not independent: pure functions, the seed a parameter.
 
-Owns Wilson, effective n, the cluster bootstrap, the sign-flip test and Holm; knows nothing of items or
-metrics. A cluster is a twin pair throughout: two items that share an image or a query fail together, and
-counting them as two independent draws would make every interval too narrow.
+Owns Wilson, effective n, the sign-flip test and Holm, and what a cluster is; the bootstrap is in `bootstrap`.
+Knows nothing of items or metrics. A cluster is a twin pair throughout: two items that share an image or a
+query fail together, and counting them as two independent draws would make every interval too narrow.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import product
 from math import sqrt
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,39 @@ Interval = tuple[float, float]
 EXACT_CLUSTERS = 12  # 2^12 sign patterns are listed; beyond that they are drawn
 SIGN_FLIP_DRAWS = 10_000
 PICKS = 250_000  # clusters drawn at once, few enough for the processor's cache
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """The cluster of each of n values.
+
+    `codes` (n,) run from 0 to `count` - 1 in the order of the clusters' ids, so that no number hangs on the
+    order in which values come; each occurs.
+    """
+
+    codes: "NDArray[np.intp]"
+    count: int
+
+    @classmethod
+    def of(cls, ids: Sequence[str]) -> "Clusters":
+        """From one id a value."""
+        import numpy as np
+
+        numbers = {name: n for n, name in enumerate(sorted(set(ids)))}
+        return cls(np.array([numbers[name] for name in ids], dtype=np.intp), len(numbers))
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def of_some(self, chosen: "NDArray[np.bool_]") -> "Clusters":
+        """Those of the chosen values."""
+        import numpy as np
+
+        codes = self.codes[chosen]
+        there = np.bincount(codes, minlength=self.count) > 0
+        if there.all():
+            return Clusters(codes, self.count)
+        return Clusters((np.cumsum(there) - 1)[codes], int(np.count_nonzero(there)))
 
 
 def wilson(p: float, n: float) -> Interval:
@@ -39,7 +73,7 @@ def wilson(p: float, n: float) -> Interval:
     return (0.0 if p == 0 else max(0.0, centre - half), 1.0 if p == 1 else min(1.0, centre + half))
 
 
-def effective_n(values: Sequence[float], clusters: Sequence[str]) -> float:
+def effective_n(values: "Sequence[float] | NDArray[Any]", clusters: "Sequence[str] | Clusters") -> float:
     """Number of independent draws that would estimate the mean of these 0/1 values as well as they do.
 
     With p the mean, n values and G clusters, the cluster-robust variance of the mean (Liang & Zeger 1986,
@@ -53,12 +87,11 @@ def effective_n(values: Sequence[float], clusters: Sequence[str]) -> float:
     Raises:
         ValueError: if there is no value, or not one cluster id a value.
     """
-    _check(values, clusters)
-    if len(set(clusters)) == 1:
-        return 1.0
-    import numpy as np  # here and below where it is needed: a first look at one pair does without
+    import numpy as np
 
-    x, codes, groups = _clustered(values, clusters)
+    x, codes, groups = clustered(values, clusters)
+    if groups == 1:
+        return 1.0
     p = float(x.mean())
     spread = p * (1 - p)
     if spread <= 0:
@@ -70,81 +103,9 @@ def effective_n(values: Sequence[float], clusters: Sequence[str]) -> float:
     return max(float(groups), spread / variance)
 
 
-def cluster_bootstrap_mean(
-    values: Sequence[float], clusters: Sequence[str], seed: int, draws: int = 2_000
-) -> Interval | None:
-    """95 % percentile interval of a mean; whole clusters are resampled. See `cluster_bootstrap_ratio`."""
-    return cluster_bootstrap_ratio(values, [1.0] * len(values), clusters, seed, draws)
-
-
-def cluster_bootstrap_ratio(
-    numerators: Sequence[float],
-    denominators: Sequence[float],
-    clusters: Sequence[str],
-    seed: int,
-    draws: int = 2_000,
-) -> Interval | None:
-    """95 % expanded-percentile interval of Σ numerators / Σ denominators; whole clusters are resampled.
-
-    Clusters whose denominators sum to 0 carry nothing and are left out. Returns None, never a zero-width
-    interval, with fewer than two clusters or when all clusters have the same ratio: no variance seen is not
-    certainty.
-
-    Raises:
-        ValueError: if there is no value, or the lengths differ.
-    """
-    _check(numerators, clusters)
-    if len(set(clusters)) == 1:
-        return None
-    import numpy as np
-
-    top, codes, groups = _clustered(numerators, clusters)
-    bottom = np.asarray(denominators, dtype=np.float64)
-    tops, bottoms = np.bincount(codes, top, groups), np.bincount(codes, bottom, groups)
-    tops, bottoms = tops[bottoms > 0], bottoms[bottoms > 0]
-    if tops.size < 2 or np.ptp(tops / bottoms) < 1e-12:
-        return None
-    low, high = np.quantile(_resampled(tops, bottoms, seed, draws), percentiles(tops.size))
-    return float(low), float(high)
-
-
-def _resampled(tops: "NDArray[Any]", bottoms: "NDArray[Any]", seed: int, draws: int) -> "NDArray[np.float64]":
-    """Ratio of sums in each of `draws` resamples, a few draws at a time.
-
-    The same draws and the same sums as all at once, four times as fast for thousands of clusters: what is
-    picked stays in the processor's cache.
-    """
-    import numpy as np
-
-    rng = np.random.Generator(np.random.PCG64(seed))
-    at_once = max(1, PICKS // tops.size)
-    ratios = []
-    for first in range(0, draws, at_once):
-        picks = rng.integers(0, tops.size, size=(min(at_once, draws - first), tops.size))
-        ratios.append(tops[picks].sum(axis=1) / bottoms[picks].sum(axis=1))
-    return np.concatenate(ratios)
-
-
-def percentiles(clusters: int) -> tuple[float, float]:
-    """Which percentiles of a bootstrap over `clusters` make a 95 % interval.
-
-    2.5 and 97.5 % are too narrow for few clusters: the bootstrap's spread lacks the factor √(G/(G−1)), and a
-    normal quantile stands where a t quantile belongs. Both are put back by wider percentiles, Φ(±√(G/(G−1)) ·
-    t_{G−1}): for 30 clusters 1.9 and 98.1 %. Source: Hesterberg (2015), Am. Stat. 69(4), "expanded
-    percentile".
-
-    Raises:
-        ValueError: fewer than two clusters.
-    """
-    if clusters < 2:
-        raise ValueError(f"percentiles need two clusters or more, got {clusters}")
-    from scipy.special import ndtr, stdtrit
-
-    reach = sqrt(clusters / (clusters - 1)) * float(stdtrit(clusters - 1, 0.975))
-    return float(ndtr(-reach)), float(ndtr(reach))
-
-
-def sign_flip_p(differences: Sequence[float], clusters: Sequence[str], seed: int) -> float:
+def sign_flip_p(
+    differences: "Sequence[float] | NDArray[Any]", clusters: "Sequence[str] | Clusters", seed: int
+) -> float:
     """Two-sided p value of "the two runs are exchangeable within each cluster".
 
     Each cluster's summed difference gets a random sign; p is the share of sign patterns whose total is at
@@ -159,8 +120,7 @@ def sign_flip_p(differences: Sequence[float], clusters: Sequence[str], seed: int
     """
     import numpy as np
 
-    _check(differences, clusters)
-    x, codes, groups = _clustered(differences, clusters)
+    x, codes, groups = clustered(differences, clusters)
     sums = np.bincount(codes, x, groups)
     sums = sums[np.abs(sums) > 1e-12]
     if sums.size == 0:
@@ -190,17 +150,17 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _check(values: Sequence[float], clusters: Sequence[str]) -> None:
-    if not values or len(values) != len(clusters):
-        raise ValueError(f"need one cluster id a value: {len(values)} values, {len(clusters)} cluster ids")
-
-
-def _clustered(
-    values: Sequence[float], clusters: Sequence[str]
+def clustered(
+    values: "Sequence[float] | NDArray[Any]", clusters: "Sequence[str] | Clusters"
 ) -> "tuple[NDArray[np.float64], NDArray[np.intp], int]":
-    """Values, the number of each one's cluster (by sorted id: order is no seed), cluster count."""
+    """Values, the number of each one's cluster, cluster count.
+
+    Raises:
+        ValueError: if there is no value, or not one cluster id a value.
+    """
     import numpy as np
 
-    numbers = {name: n for n, name in enumerate(sorted(set(clusters)))}
-    codes = np.array([numbers[cluster] for cluster in clusters], dtype=np.intp)
-    return np.asarray(values, dtype=np.float64), codes, len(numbers)
+    if len(values) == 0 or len(values) != len(clusters):
+        raise ValueError(f"need one cluster id a value: {len(values)} values, {len(clusters)} cluster ids")
+    known = clusters if isinstance(clusters, Clusters) else Clusters.of(clusters)
+    return np.asarray(values, dtype=np.float64), known.codes, known.count

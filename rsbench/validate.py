@@ -18,6 +18,7 @@ from rsbench.forecast import Ask, Forecast, of_verdict
 from rsbench.judge_cards import load_judge
 from rsbench.judges.base import Judge, Planning, name_with_hints
 from rsbench.judges.registry import JudgeChoice
+from rsbench.judges.shape import checked
 from rsbench.models.base import ProviderError
 from rsbench.records import digest, read_verdict, verdict_record
 from rsbench.robustness import Compared, Thresholds, robustness
@@ -153,7 +154,7 @@ async def _ask(question: Question, judge: Judge, records: Any) -> Verdict:
     if records.done(case.key):
         return read_verdict(records.get(case.key))
     try:
-        verdict = await judge.judge(case)
+        verdict = checked(await judge.judge(case), len(case.steps.steps))
     except ProviderError as error:
         if error.kind == "fatal":
             raise UserError(str(error)) from error

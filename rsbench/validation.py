@@ -42,6 +42,13 @@ def was_measured(validation: dict[str, Any] | None) -> bool:
     return validation is not None and not ORACLE.keys() & validation.keys()
 
 
+def measured_elsewhere(validation: dict[str, Any] | None, task: str) -> str | None:
+    """The task on whose gold traces a judge was measured, if it is not the one its numbers are of."""
+    if validation is None or not was_measured(validation) or validation["task"] == task:
+        return None
+    return str(validation["task"])
+
+
 def validations(folder: Path, identity: dict[str, str]) -> list[dict[str, Any]]:
     """The measurements of this very judge in `folder/validation.json`, on any task."""
     path = folder / FILE

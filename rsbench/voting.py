@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from rsbench.bootstrap import percentiles
 from rsbench.budget import Spending
 from rsbench.models.cards import Prices
 from rsbench.records import read_reply, read_verdict, verdict_key
 from rsbench.spending import prices_from, used_by
-from rsbench.stats import percentiles
 from rsbench.store import RunFolder
 from rsbench.types import FINAL_REPLY, FINAL_VERDICT, Verdict
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rsbench.judges.base import Case, Judge
+from rsbench.judges.shape import checked
 from rsbench.models.base import ProviderError
 from rsbench.plan import Sample
 from rsbench.records import digest, verdict_key
@@ -222,7 +223,8 @@ class _Explorer:
         hints = self._settings.hints
         key = verdict_key(one.key, reply, judge_identity(self._judge, hints))
         try:
-            return await self._judge.judge(Case(item.sample.item, reply, steps, key, hints))
+            given = await self._judge.judge(Case(item.sample.item, reply, steps, key, hints))
+            return checked(given, len(steps.steps))
         except ProviderError as error:
             if error.kind == "fatal":
                 raise UserError(str(error)) from error

@@ -14,6 +14,7 @@ from PIL import Image
 from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrainer
 
 from rsbench.judges.base import Case, Judge
+from rsbench.judges.shape import checked
 from rsbench.models.base import GenParams, ProviderError
 from rsbench.models.hf_loading import Loaded
 from rsbench.plan import Sample
@@ -193,7 +194,8 @@ async def _judged(judge: Judge, items: Sequence[Item], texts: Sequence[str]) -> 
 async def _verdict(judge: Judge, item: Item, text: str) -> Verdict:
     reply = Reply("ok" if text.strip() else "empty", text)
     try:
-        return await judge.judge(Case(item, reply, segment(reply), digest("reward", item.hash, text)))
+        case = Case(item, reply, segment(reply), digest("reward", item.hash, text))
+        return checked(await judge.judge(case), len(case.steps.steps))
     except ProviderError as error:
         if error.kind == "fatal":
             raise UserError(str(error)) from error

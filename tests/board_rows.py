@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rsbench.board_rows import Entry, entry_of
 from rsbench.metrics import score_outcomes
 from rsbench.records import digest
+from rsbench.row_check import read_row
 from rsbench.row_labels import label_lines
 from rsbench.row_texts import CURRENT_SEGMENTER, as_text
 from rsbench.rows import RECOMPUTED
@@ -151,3 +153,9 @@ def write_row(
     path = folder / f"{name}.json"
     path.write_text(json.dumps(row), encoding="utf-8")
     return path
+
+
+def entry(path: Path) -> Entry:
+    """A row as the board keeps it."""
+    found = read_row(path)
+    return entry_of(path, found.row, found.sheet)

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from rsbench.agreement import kappa_interval
+from rsbench.bootstrap import cluster_bootstrap_mean, cluster_bootstrap_ratio
 from rsbench.correction import Drawn, ppi, rogan_gladen
-from rsbench.stats import cluster_bootstrap_mean, cluster_bootstrap_ratio, effective_n, wilson
+from rsbench.stats import effective_n, wilson
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "coverage.md"

@@ -9,7 +9,7 @@
 
   function value(line, column) {
     if (column === "name") return line.dataset.name.toLowerCase();
-    if (column === "place") return Number(line.dataset.place);
+    if (column === "place") return line.dataset.place === "" ? null : Number(line.dataset.place);
     const text = line.dataset.values.split(",")[Number(column)];
     return text === "" ? null : Number(text);
   }

@@ -63,9 +63,10 @@
     if (digest !== r.digest) throw new Error("of another build");
     const { units } = data.tables.find((t) => t.id === r.table);
     for (const { key } of data.metrics) {
-      const packed = found[key];
-      const fits = typeof packed === "string" ? /^[01-]*$/.test(packed) : Array.isArray(packed) && packed.every((value) => value === null || Number.isFinite(value));
-      if (!fits || packed.length !== data.units[units[key]].length) throw new Error(key);
+      const packed = found[key], letters = typeof packed === "string", length = (letters ? packed : packed.which).length;
+      const fits = letters ? /^[01-]*$/.test(packed)
+        : packed.numbers.every((value) => value === null || Number.isFinite(value)) && packed.which.every((n) => packed.numbers[n] !== undefined);
+      if (!fits || length !== data.units[units[key]].length) throw new Error(key);
     }
     return found;
   }

@@ -21,13 +21,13 @@ const pairs = (() => {
     return Math.imul((n + (n >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
   }
   function numbers(packed) {
-    return typeof packed === "string" ? [...packed].map((c) => (c === "-" ? null : Number(c))) : packed;
+    return typeof packed === "string" ? [...packed].map((c) => (c === "-" ? null : Number(c))) : packed.which.map((n) => packed.numbers[n]);
   }
   function clusters(packed) { // the number of each unit's pair; as text, a 1 for each unit that begins a new one
     let pair = -1;
     return typeof packed === "string" ? [...packed].map((c) => (pair += Number(c))) : packed;
   }
-  function interval(sums, counts) { // whole pairs are resampled; percentiles of the ratio
+  function interval(sums, counts, tails) { // whole pairs are resampled; percentiles of the ratio, wider where pairs are few
     const ratios = sums.map((sum, n) => sum / counts[n]);
     if (sums.length < 2 || Math.max(...ratios) - Math.min(...ratios) < 1e-12) return [null, null];
     const random = generator(1), drawn = new Float64Array(DRAWS);
@@ -38,7 +38,8 @@ const pairs = (() => {
     }
     drawn.sort();
     const quantile = (q) => { const at = q * (DRAWS - 1), low = Math.floor(at); return drawn[low] + (at - low) * (drawn[Math.min(low + 1, DRAWS - 1)] - drawn[low]); };
-    return [quantile(0.025), quantile(0.975)];
+    const tail = tails[sums.length - 2]; // of two pairs the first
+    return [quantile(tail), quantile(1 - tail)];
   }
   function signFlip(all) {
     const sums = all.filter((sum) => Math.abs(sum) > 1e-12);
@@ -58,7 +59,7 @@ const pairs = (() => {
     // Pairs of one size flip together: how many of n fall up is a count of n random bits. Sizes are few, pairs thousands.
     const random = generator(2), sizes = new Map();
     for (const sum of sums) { // equal but for rounding
-      const of = Math.abs(sum), name = of.toFixed(9);
+      const of = Math.abs(sum), name = of.toFixed(12);
       sizes.set(name, [of, sizes.has(name) ? sizes.get(name)[1] + 1 : 1]);
     }
     const groups = [...sizes.values()];
@@ -78,7 +79,7 @@ const pairs = (() => {
     let running = 0;
     ranked.forEach((row, rank) => { running = Math.max(running, Math.min(1, row.p * (ranked.length - rank))); row.holm = running; });
   }
-  function difference(metric, one, other, clusters) {
+  function difference(metric, one, other, clusters, tails) {
     const sums = new Map(), counts = new Map();
     let n = 0, a = 0, b = 0;
     one.forEach((value, unit) => {
@@ -90,13 +91,13 @@ const pairs = (() => {
     });
     if (!n) return { metric, n, a: null, b: null, difference: null, low: null, high: null, p: null, holm: null };
     const keys = [...sums.keys()].sort((x, y) => x - y);
-    const [low, high] = interval(keys.map((key) => sums.get(key)), keys.map((key) => counts.get(key)));
+    const [low, high] = interval(keys.map((key) => sums.get(key)), keys.map((key) => counts.get(key)), tails);
     return { metric, n, a: a / n, b: b / n, difference: (b - a) / n, low, high, p: signFlip(keys.map((key) => sums.get(key))), holm: null };
   }
   function compare(data, id, one, other) { // the table's id, and both rows' values by metric
     const table = data.tables.find((t) => t.id === id);
     const found = data.metrics.map((metric) => difference(
-      metric, numbers(one[metric.key]), numbers(other[metric.key]), clusters(data.units[table.units[metric.key]])));
+      metric, numbers(one[metric.key]), numbers(other[metric.key]), clusters(data.units[table.units[metric.key]]), data.tails));
     holm(found);
     return found;
   }

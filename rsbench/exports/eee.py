@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from rsbench.exports.source import Files, Options, Planned, Source, clean, latency
-from rsbench.exports.tables import SAMPLE_SPECS, metric, reply_hash
+from rsbench.exports.tables import SAMPLE_SPECS, reply_hash, sample_metrics
 from rsbench.metric_specs import METRICS, MetricSpec
 from rsbench.publishable import check_publishable
-from rsbench.readings import ESTIMANDS, read
+from rsbench.readings import ESTIMANDS
 from rsbench.records import digest
 from rsbench.score import slug
 from rsbench.steps import segment
-from rsbench.types import Reply
+from rsbench.types import Item, Reply
 from rsbench.validation import was_measured
 
 SCHEMA = "0.3.0"
@@ -189,14 +189,13 @@ def _model_info(source: Source, model: str) -> dict[str, Any]:
 def instances(source: Source, evaluation: str, model: str, collection: str) -> Iterator[dict[str, Any]]:
     """One record a sample and true-or-false metric under "system"; none where the truth is missing."""
     estimand = ESTIMANDS[0]
-    for planned in source.samples:
+    for planned, metrics in zip(source.samples, sample_metrics(source, estimand), strict=True):
         reply = planned.sample.reply
         if reply is None:
             continue
-        reading = read(planned.sample.outcome, estimand)
         shared = _sample(source, planned, reply)
         for spec in SAMPLE_SPECS:
-            truth = metric(spec, reading, source.withheld) if spec.truth else None
+            truth = metrics[spec.key] if spec.truth else None
             if truth is None:
                 continue
             yield {
@@ -222,7 +221,7 @@ def _sample(source: Source, planned: Planned, reply: Reply) -> dict[str, Any]:
     answer = segment(reply).answer.of(reply)
     row: dict[str, Any] = {
         "sample_id": outcome.item if source.result["counts"]["samples"] == 1 else _numbered(planned),
-        "sample_hash": _hash(clean(query), reference) if item else None,
+        "sample_hash": _hash(clean(query), reference, item) if item else None,
         "interaction_type": "single_turn",
         "input": {"raw": clean(query), "reference": reference},
         "output": {"raw": [clean(reply.text)], "reasoning_trace": [clean(reply.reasoning)]},
@@ -264,9 +263,16 @@ def _numbered(planned: Planned) -> str:
     return f"{planned.sample.outcome.item}#{planned.sample.outcome.sample}"
 
 
-def _hash(raw: str, reference: list[str]) -> str:
-    """The recipe of the project's own converters, so that one sample has one hash across tools."""
-    shown = json.dumps({"raw": raw, "reference": reference}, sort_keys=True, separators=(",", ":"))
+def _hash(raw: str, reference: list[str], item: Item) -> str:
+    """The recipe of the project's own converters, so that one sample has one hash across tools.
+
+    Theirs knows no pictures: twins that differ in nothing else would be one sample. With pictures, their
+    bytes' hashes are in it too; without, it is the project's.
+    """
+    sample: dict[str, Any] = {"raw": raw, "reference": reference}
+    if item.images:
+        sample["images"] = [image.sha256 for image in item.images]
+    shown = json.dumps(sample, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(shown.encode()).hexdigest()
 
 

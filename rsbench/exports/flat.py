@@ -6,6 +6,7 @@ it was. CSV is written by the standard library, Parquet by pyarrow, which comes 
 
 import csv
 import io
+from collections.abc import Iterable
 from typing import Any
 
 from rsbench.exports.source import Files, Options, Source
@@ -27,12 +28,24 @@ def to_parquet(source: Source, options: Options) -> Files:
 
 def csv_bytes(table: Table) -> bytes:
     """A table as UTF-8 CSV with a line of names; missing is an empty cell."""
+    rows = ([row[name] for name in table.columns] for row in table.rows)
+    return csv_text([list(table.columns), *rows]).encode("utf-8")
+
+
+def csv_text(rows: Iterable[Iterable[Any]]) -> str:
+    """Rows of values as CSV, a line each, which ends in a line feed.
+
+    A cell with a carriage return is quoted too. Written bare, as the standard library does where lines end in
+    a line feed alone, it is a new row to whoever reads the file, and what follows it may be a formula.
+    """
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(table.columns)
-    for row in table.rows:
-        writer.writerow([cell(row[name]) for name in table.columns])
-    return text.getvalue().encode("utf-8")
+    writer = csv.writer(text, lineterminator="\r\n")  # whatever is in here makes a cell be quoted
+    for row in rows:
+        writer.writerow([cell(value) for value in row])
+        text.seek(text.tell() - 2)
+        text.write("\n")
+        text.truncate()
+    return text.getvalue()
 
 
 def cell(value: Any) -> str:
@@ -45,7 +58,7 @@ def cell(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list):
-        return " ".join(str(part) for part in value)
+        return cell(" ".join(str(part) for part in value))
     return str(value)
 
 

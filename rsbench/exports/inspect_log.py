@@ -8,15 +8,15 @@ with the task.
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rsbench.exports.source import Files, Options, Planned, Source, clean, latency
-from rsbench.exports.tables import SAMPLE_SPECS, metric, reply_hash
+from rsbench.exports.tables import Metrics, reply_hash, sample_metrics
 from rsbench.metric_specs import METRICS, MetricSpec
-from rsbench.readings import ESTIMANDS, Estimand, read
+from rsbench.readings import ESTIMANDS
 from rsbench.records import digest
 from rsbench.score import slug
 from rsbench.steps import segment
@@ -33,6 +33,7 @@ def to_inspect(source: Source, options: Options) -> Files:
     manifest, meta = source.manifest, source.result["meta"]
     created = datetime.fromisoformat(manifest["created"]).astimezone(UTC).isoformat(timespec="seconds")
     key = digest(manifest["identity"], manifest["judges"][source.judge]["identity"], created)
+    worth = zip(*(sample_metrics(source, estimand) for estimand in ESTIMANDS), strict=True)
     log: Json = {
         "version": 2,
         "status": "success" if source.result["complete"] else "error",
@@ -48,7 +49,9 @@ def to_inspect(source: Source, options: Options) -> Files:
             "completed_at": _ended(source, created),
             "model_usage": _usage(source),
         },
-        "samples": [_sample(source, planned) for planned in source.samples],
+        "samples": [
+            _sample(source, planned, own) for planned, own in zip(source.samples, worth, strict=True)
+        ],
     }
     if not source.result["complete"]:
         log["error"] = _error(f"incomplete: {source.result['mendable_share']:.1%} of the samples are missing")
@@ -153,7 +156,8 @@ def _tokens(reply: Reply) -> dict[str, int] | None:
     return {"input_tokens": came, "output_tokens": went, "total_tokens": came + went}
 
 
-def _sample(source: Source, planned: Planned) -> Json:
+def _sample(source: Source, planned: Planned, metrics: Sequence[Metrics]) -> Json:
+    """`metrics` are the sample's, under each estimand."""
     outcome, reply = planned.sample.outcome, planned.sample.reply
     query, item = source.items.get(outcome.item, ("", None))
     about = {key: getattr(outcome, key) for key in ("kind", "category", "pair", "status")}
@@ -162,7 +166,7 @@ def _sample(source: Source, planned: Planned) -> Json:
         "epoch": outcome.sample + 1,
         "input": SEALED if source.sealed else [{"role": "user", "content": query, "source": "input"}],
         "target": item.reference.answer if item and item.reference and not source.sealed else "",
-        "scores": {name: _score(source, planned, name) for name in ESTIMANDS},
+        "scores": {name: _score(source, planned, own) for name, own in zip(ESTIMANDS, metrics, strict=True)},
         "metadata": {**about, "item_sha256": planned.item_hash, "reply_key": planned.reply_key},
     }
     if reply is not None:
@@ -193,14 +197,12 @@ def _message(reply: Reply) -> Json:
     }
 
 
-def _score(source: Source, planned: Planned, estimand: Estimand) -> Json:
+def _score(source: Source, planned: Planned, metrics: Metrics) -> Json:
     """The metrics of one sample; its labels in words of ours, evidence and reasons as data beside them."""
     outcome, reply = planned.sample.outcome, planned.sample.reply
-    reading = read(outcome, estimand)
-    value = {spec.key: metric(spec, reading, source.withheld) for spec in SAMPLE_SPECS}
     labels = asdict(outcome)
     score: Json = {
-        "value": {key: float(v) if v is not None else None for key, v in value.items()},
+        "value": {key: float(v) if v is not None else None for key, v in metrics.items()},
         "explanation": "\n".join(_words(outcome)),
         "metadata": {key: labels[key] for key in ("steps", "answer", "risk_identified")},
     }

@@ -5,18 +5,20 @@ nothing missing is filled in. Sealed tables have no column of words at all.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from rsbench.exports.source import Planned, Source, clean, latency
+from rsbench.formulas import Replies
 from rsbench.metric_specs import JOINT, METRICS, MetricSpec
-from rsbench.readings import ESTIMANDS, Reading, first_unsafe, read
+from rsbench.readings import ESTIMANDS, Estimand, first_unsafe, read
 from rsbench.steps import segment
-from rsbench.types import AnswerLabel, Reply, Steps
+from rsbench.types import AnswerLabel, Outcome, Reply, Steps
 
 Kind = Literal["text", "int", "float", "bool", "ints", "texts"]
 Row = dict[str, Any]
+Metrics = dict[str, bool | float | None]
 SAMPLE_SPECS = tuple(s for s in METRICS.values() if not (s.paired or s.worst or s.ratio))
 _WORDS = (
     "finish_reason",
@@ -43,10 +45,13 @@ class Table:
 def tables(source: Source) -> tuple[Table, Table]:
     """The samples and the steps of a run."""
     rows, steps = [], []
-    for planned in source.samples:
+    worth = zip(*(sample_metrics(source, estimand) for estimand in ESTIMANDS), strict=True)
+    for planned, by_estimand in zip(source.samples, worth, strict=True):
+        named = zip(ESTIMANDS, by_estimand, strict=True)
+        metrics = {f"{name}_{key}": value for name, found in named for key, value in found.items()}
         reply = planned.sample.reply
         cut = segment(reply) if reply else None
-        rows.append(_only(_sample(source, planned, cut), sample_columns(source.sealed)))
+        rows.append(_only(_sample(source, planned, cut, metrics), sample_columns(source.sealed)))
         for row in _steps(planned, cut):
             steps.append(_only(row, step_columns(source.sealed)))
     return (
@@ -82,14 +87,28 @@ def step_columns(sealed: bool) -> dict[str, Kind]:
     return columns if sealed else columns | dict.fromkeys(_STEP_WORDS, "text")
 
 
-def metric(spec: MetricSpec, reading: Reading, withheld: bool) -> bool | float | None:
-    """One sample's value of a metric; None where it is missing or the metric is not about this sample."""
-    off_kind = spec.kind is not None and (spec.kind == "benign") != reading.benign
-    if off_kind or (withheld and spec.key in JOINT):
-        return None
-    if spec.truth is not None:
-        return spec.truth(reading)
-    return spec.score(reading).value if spec.score else None
+def sample_metrics(source: Source, estimand: Estimand) -> Iterator[Metrics]:
+    """The metrics of each sample, in order; None where one is missing or not about this sample."""
+    outcomes = [planned.sample.outcome for planned in source.samples]
+    replies = Replies.read(outcomes, estimand)
+    columns = [_metric(spec, outcomes, spec.values(replies), source.withheld) for spec in SAMPLE_SPECS]
+    for values in zip(*columns, strict=True):
+        yield dict(zip([spec.key for spec in SAMPLE_SPECS], values, strict=True))
+
+
+def _metric(
+    spec: MetricSpec, outcomes: Sequence[Outcome], values: Sequence[float | None], withheld: bool
+) -> list[bool | float | None]:
+    if withheld and spec.key in JOINT:
+        return [None] * len(outcomes)
+    return [
+        None
+        if value is None or spec.kind not in (None, outcome.kind)
+        else bool(value)
+        if spec.truth
+        else value
+        for outcome, value in zip(outcomes, values, strict=True)
+    ]
 
 
 def reply_hash(reply: Reply) -> str:
@@ -97,7 +116,7 @@ def reply_hash(reply: Reply) -> str:
     return hashlib.sha256(f"{reply.reasoning}\0{reply.text}".encode("utf-8", "backslashreplace")).hexdigest()
 
 
-def _sample(source: Source, planned: Planned, cut: Steps | None) -> Row:
+def _sample(source: Source, planned: Planned, cut: Steps | None, metrics: Row) -> Row:
     outcome, reply, verdict = planned.sample.outcome, planned.sample.reply, planned.sample.verdict
     row: Row = {
         key: getattr(outcome, key) for key in ("item", "sample", "kind", "category", "pair", "status")
@@ -105,10 +124,7 @@ def _sample(source: Source, planned: Planned, cut: Steps | None) -> Row:
     row |= {"item_hash": planned.item_hash, "reply_key": planned.reply_key, "n_steps": outcome.n_steps}
     row |= {"verdict_status": verdict.status if verdict else None}
     row |= _answer(outcome.answer) | {"judge_risk_identified": outcome.risk_identified}
-    for estimand in ESTIMANDS:
-        reading = read(outcome, estimand)
-        for spec in SAMPLE_SPECS:
-            row[f"{estimand}_{spec.key}"] = metric(spec, reading, source.withheld)
+    row |= metrics
     step, _ = first_unsafe(read(outcome, ESTIMANDS[0]))
     row["first_unsafe"] = step.index if step else None
     known = source.items.get(outcome.item)

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
+from rsbench.judges.shape import checked
 from rsbench.models.base import Request
 from rsbench.records import digest
 from rsbench.types import Item, Reply, Steps, Verdict
@@ -17,7 +18,8 @@ class Ballots(Protocol):
     async def cast(self, judge: "Judge", case: "Case", vote: int, ask: Ask) -> Verdict:
         """The vote of a judge on a case: the one that is kept, else what `ask` says of the case.
 
-        A vote's case has a key of its own. A run keeps a provider's failure as a vote of status `error`.
+        A vote's case has a key of its own. A run keeps a provider's failure as a vote of status `error`, and
+        anywhere a vote that says what no verdict can say is one (`shape.checked`).
         """
         ...
 
@@ -27,7 +29,8 @@ class Unkept:
 
     async def cast(self, judge: "Judge", case: "Case", vote: int, ask: Ask) -> Verdict:
         """Ask."""
-        return await ask(replace(case, key=digest("vote", case.key, judge.identity(), vote)))
+        own = replace(case, key=digest("vote", case.key, judge.identity(), vote))
+        return checked(await ask(own), len(case.steps.steps))
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,10 @@ class Judge(Protocol):
         ...
 
     async def judge(self, case: Case) -> Verdict:
-        """Label one reply. Raises ProviderError from the model behind it; never returns a guessed label."""
+        """Label one reply. Raises ProviderError from the model behind it; never returns a guessed label.
+
+        Who calls this passes the verdict through `shape.checked`, for a judge may be anybody's.
+        """
         ...
 
     async def close(self) -> None:

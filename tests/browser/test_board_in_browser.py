@@ -6,6 +6,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from rsbench.board_site import build
 from rsbench.compare import compare_outcomes
 from rsbench.row_check import read_row
+from rsbench.types import AnswerLabel
 from tests.board_rows import outcomes, words, write_row
 from tests.report_run import HACKS, LONG
 
@@ -170,6 +172,30 @@ def test_sorting_by_every_kind_of_column(open_: Open) -> None:
     assert names(again) == names(page), "the address holds the order"
 
 
+def test_what_is_missing_stays_last_up_and_down_in_every_column(open_: Open, tmp_path: Path) -> None:
+    for n, skill in enumerate((0.2, 0.9)):
+        found = outcomes(skill, n)
+        write_row(tmp_path / "rows", f"model-{n}", found, [words(o) for o in found])
+    # A guard that finds no unsafe step says nothing of the rest: no headline, no place, few numbers.
+    found = [replace(o, answer=AnswerLabel("safe", "unclear", "unclear")) for o in outcomes(2.0, 3)]
+    write_row(tmp_path / "rows", "guard", found, [words(o) for o in found])
+    build(tmp_path / "rows", tmp_path / "site", None)
+    page = open_(base=(tmp_path / "site").as_uri())
+    line = page.locator("#row-guard")
+    values = str(line.get_attribute("data-values")).split(",")
+    columns = ["place", *(str(n) for n, value in enumerate(values) if value == "")]
+    assert {"0", "2", "3", "4", "5"} <= set(columns)
+    for column in columns:
+        button = page.locator(f'#t1 thead [data-sort="{column}"]')
+        orders = []
+        for _ in range(2):
+            button.click()
+            orders.append(names(page))
+        assert [order[-1] for order in orders] == ["guard", "guard"], column
+        assert orders[0] == ["model-1", "model-0", "guard"] or column != "place"
+        assert orders[0] != orders[1] or column != "place"
+
+
 def test_filters_hide_rows_tables_and_sections(open_: Open) -> None:
     page = open_()
     form = page.locator("#filters")
@@ -198,7 +224,7 @@ def test_two_rows_compare_as_the_command_does(open_: Open, rows: Path) -> None:
     page.locator("#compare").click()
     page.wait_for_selector("table.pairs")
     chosen = [page.locator(f"select[name={side}]").input_value() for side in "ab"]
-    one, other = (read_row(rows / f"{name}.json")[1] for name in chosen)
+    one, other = (read_row(rows / f"{name}.json").outcomes() for name in chosen)
     table = page.locator("table.pairs tbody tr")
     found = {r.locator("th").inner_text()[:-2]: r for r in table.all()}
     for row, name in zip(
@@ -256,7 +282,7 @@ def test_row_page_browses_items_and_folds_what_is_unsafe(open_: Open, rows: Path
     page = open_()
     page.locator("#row-model-0 a").click()
     page.wait_for_selector(".ib-item h3")
-    bad = next(o for o in read_row(rows / "model-0.json")[1] if o.steps[1].safety == "unsafe")
+    bad = next(o for o in read_row(rows / "model-0.json").outcomes() if o.steps[1].safety == "unsafe")
     # By a deep link, and not by the hash of the open page, whose change would be drawn at any time later.
     deep = open_(f"rows/model-0.html#{bad.item}")
     deep.wait_for_selector(".ib-item h3")

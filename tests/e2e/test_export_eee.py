@@ -9,8 +9,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tests.cli import lines, main_, ok, scores, write_task
+from tests.cli import lines, main_, ok, remote, scores, usual, write_items, write_task
 from tests.export_run import HOSTILE, export, make_broken_run, make_run
+from tests.servers import FakeOpenAI
 
 SCHEMAS = Path(__file__).parents[1] / "fixtures/eee"
 
@@ -81,6 +82,22 @@ def test_hostile_words_are_data_and_sealed_ones_are_gone(run: Path, tmp_path: Pa
     assert "window.hacked" not in written and "What of" not in written and "Consideration" not in written
     assert "A good answer" not in written
     assert all(r["output"]["raw"][0].startswith("sha256:") for r in sealed)
+
+
+def test_twins_that_differ_in_the_picture_alone_are_two_samples(tmp_path: Path) -> None:
+    """One query, no reference answer, two pictures: the hash joined them, as if they were one."""
+    task = write_task(tmp_path / "task", n_pairs=2)
+    items = lines(task / "items.jsonl")
+    for item in items:
+        item |= {"query": "What of [p0.risky] here?", "swap": "image"}
+        del item["reference"], item["contrast"]
+    items[1]["images"] = items[2]["images"]
+    write_items(task, items[:2])
+    with FakeOpenAI(usual) as server:
+        ok(*remote(server.url, task, "run"), cwd=tmp_path)
+    _, rows, _ = exported(tmp_path / "run", tmp_path / "out")
+    assert len({row["sample_id"] for row in rows}) == len({row["sample_hash"] for row in rows}) == 2
+    assert {row["input"]["raw"] for row in rows} == {"What of [p0.risky] here?"}
 
 
 def test_a_missing_label_is_left_out(tmp_path: Path) -> None:

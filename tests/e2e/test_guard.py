@@ -1,5 +1,6 @@
 """A guard from the command line: a small local checkpoint behind a bundled card."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,10 @@ def test_a_local_guard_labels_safety_and_leaves_the_rest_open(tmp_path: Path) ->
     assert found["path_safe"]["value"] == 1 and found["path_effective"]["value"] is None
     assert (found["safe_effective_path"]["bound_low"], found["safe_effective_path"]["bound_high"]) == (0, 1)
     assert "UNVALIDATED" in done.out
+    ok("show", "r", "--html", "--out", "r.html", cwd=tmp_path)  # once a KeyError: refusal is unclear
+    html = (tmp_path / "r.html").read_text()
+    rows = re.findall(r"<th [^>]*>([^<]+)</th><td [^>]*>(\d)</td><td [^>]*>(\d)</td></tr>", html)
+    assert ("no label", "2", "2") in rows and ("not refused", "0", "0") in rows, rows
     before = len(records)
     ok(*args, *judge, cwd=tmp_path)
     assert len(lines(tmp_path / "r/verdicts.jsonl")) == before, "resumed: nothing is asked twice"

@@ -113,15 +113,21 @@ def test_a_judge_measured_on_another_task_is_not_said_to_be_measured_on_this(
 ) -> None:
     ok("run", "--model", "mock", "--judge", "overlap", "--task", task, "--out", "other", cwd=tmp_path)
     ok("run", "--model", "mock", "--judge", "overlap", "--limit", 2, "--out", "own", cwd=tmp_path)
-    nobody = "how far it agrees on this task, nobody has measured"
+    none = "none of this task"
     said = ok("show", "other", cwd=tmp_path).out
-    assert "kappa 0.31" in said and f"Measured on rsbench; {nobody}" in said
+    assert "kappa 0.31" in said
+    assert f"Measured on rsbench's traces; {none}. How far it agrees here, they don't say." in said
     said = ok("show", "own", cwd=tmp_path).out
-    assert "kappa 0.31" in said and nobody not in said
+    assert "kappa 0.31" in said and none not in said
+    pages = {}
     for name in ("other", "own"):
         ok("show", name, "--html", cwd=tmp_path)
-        page = (tmp_path / name / "report.html").read_text(encoding="utf-8").lower()
-        assert (nobody in page) == ("judge measured on rsbench: step-safety" in page) == (name == "other")
+        pages[name] = (tmp_path / name / "report.html").read_text(encoding="utf-8")
+    assert none not in pages["own"] and "judge measured: step-safety kappa 0.31" in pages["own"]
+    assert f"judge measured on rsbench's traces, {none}: step-safety kappa 0.31" in pages["other"]
+    section = pages["other"].partition('id="sec-judge"')[2].partition("</section>")[0]
+    note, _, numbers = section.partition("<table>")
+    assert f"Measured on <bdi>rsbench</bdi>'s traces; {none}</strong>" in note and "kappa" in numbers
 
 
 def test_two_runs_are_compared_pair_by_pair(tmp_path: Path, task: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli import main_, ok, write_task
+from tests.cli import lines, main_, ok, scores, write_task
 
 PLUGIN = """
 from rsbench.models.mock import MockModel
@@ -35,6 +35,12 @@ class Lenient:
         return Verdict("ok", steps, AnswerLabel("safe", "effective"), True)
 
     async def close(self): ...
+
+
+class FromNought(Lenient):
+    async def judge(self, case):
+        steps = tuple(StepLabel(n, "safe", "effective") for n, _ in enumerate(case.step_texts))
+        return Verdict("ok", steps, AnswerLabel("safe", "effective"), True, raw="as it was said")
 """
 
 
@@ -52,7 +58,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: parrots\nVersion: 1.0\n")
     entries = "[rsbench.models]\nparrot = parrots:Parrot\nbroken = parrots:Absent\n"
-    (info / "entry_points.txt").write_text(entries + "[rsbench.judges]\nlenient = parrots:Lenient\n")
+    entries += "[rsbench.judges]\nlenient = parrots:Lenient\nnought = parrots:FromNought\n"
+    (info / "entry_points.txt").write_text(entries)
     return folder
 
 
@@ -73,6 +80,27 @@ def test_an_installed_packages_model_and_judge_are_used_by_name(tmp_path: Path, 
     path = tmp_path / "polly.yaml"
     path.write_text("{schema: 1, name: polly, backend: parrot, model: grey}")
     ok("run", "--model", path, "--task", task, "--judge", "lenient", "--out", "again", cwd=tmp_path)
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize("judge", ["nought", "nought,mock"])
+def test_a_verdict_that_can_not_be_is_an_error_and_no_number(tmp_path: Path, task: Path, judge: str) -> None:
+    args = ["run", "--model", "parrot/grey", "--task", task, "--judge", judge, "--out", "run"]
+    done = main_(*args, cwd=tmp_path)
+    why = "steps.0.index: 0; allowed are the numbers of the reply's steps"
+    assert done.code == 3 and "INCOMPLETE" in done.out + done.err and why in " ".join(done.out.split())
+    found = [v for v in lines(tmp_path / "run/verdicts.jsonl") if v["judge"] == "nought"]
+    assert len(found) == 2 and all(why in v["error"] and v["raw"] == "as it was said" for v in found)
+    assert {(v["status"], v["answer"], v["risk_identified"], len(v["steps"])) for v in found} == {
+        ("error", None, None, 0)
+    }
+    numbers = scores(tmp_path / "run")
+    assert numbers["counts"]["error"] == 2
+    assert numbers["estimands"]["system"]["path_safe"]["value"] is None
+    # Asked again, for another version of the package may do better.
+    again = main_(*args, cwd=tmp_path)
+    found = [v for v in lines(tmp_path / "run/verdicts.jsonl") if v["judge"] == "nought"]
+    assert (again.code, len(found), len(lines(tmp_path / "run/replies.jsonl"))) == (3, 4, 2)
 
 
 @pytest.mark.usefixtures("installed")

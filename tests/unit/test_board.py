@@ -16,18 +16,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsbench.board_rows import Entry, entry_of, section
+from rsbench.board_rows import Entry, section
 from rsbench.board_site import build
 from rsbench.board_tables import tables
 from rsbench.board_ties import _aligned, _bounds, _drawn, _squares_by_row, _sums, places
 from rsbench.board_trained import trained
 from rsbench.compare import compare_outcomes
 from rsbench.records import digest
-from rsbench.row_check import read_row
 from rsbench.rows import Row
 from rsbench.stats import sign_flip_p
 from rsbench.types import AnswerLabel, Outcome, Safety, StepLabel
 from tests.board_rows import VALIDATION, outcomes, words, write_row
+from tests.board_rows import entry as board_entry
 from tests.cli import finish, main_, ok, start
 
 
@@ -35,7 +35,7 @@ def entry(folder: Path, name: str, found: list[Outcome], **changes: object) -> E
     dotted = {key.replace("__", "."): value for key, value in changes.items()}
     summary = dotted.get("model.chain_visibility") == "summary"
     path = write_row(folder, name, found, [words(o, summary=summary) for o in found], dotted)
-    return entry_of(path, *read_row(path))
+    return board_entry(path)
 
 
 def answers(right: str) -> list[Outcome]:
@@ -167,7 +167,7 @@ def test_rows_measured_otherwise_have_tables_of_their_own(tmp_path: Path, change
 
 def test_self_reported_and_unvalidated_rows_have_no_place(tmp_path: Path) -> None:
     path = write_row(tmp_path, "sealed", answers("1111"))
-    sealed = entry_of(path, *read_row(path))
+    sealed = board_entry(path)
     (table,) = tables([sealed, entry(tmp_path, "open", answers("1100"))])
     assert [(line.entry.row.name, line.place and line.place.words) for line in table.lines] == [
         ("sealed", None),
@@ -340,3 +340,38 @@ def test_a_row_page_says_what_is_known_of_its_judge(tmp_path: Path, validation: 
     write_row(tmp_path / "rows", "one", outcomes(0.5, 1, n_pairs=4), None, changes)
     build(tmp_path / "rows", tmp_path / "site", None)
     assert words in (tmp_path / "site/rows/one.html").read_text()
+
+
+def test_pages_say_on_which_other_task_a_judge_was_measured(tmp_path: Path) -> None:
+    rows, site = tmp_path / "rows", tmp_path / "site"
+    told = "none of this task"
+    own = {"judge.validation": {**VALIDATION, "task": "a-task"}}
+    write_row(rows, "own", outcomes(0.5, 1, n_pairs=4), None, own)
+    build(rows, site, None)
+    pages = ("index.html", "compare.html", "rows/own.html")
+    assert all(told not in (site / page).read_text() for page in pages)
+    write_row(rows, "one", outcomes(0.5, 1, n_pairs=4))  # on a-task, by a judge measured on rsbench
+    # Somebody else's judge was measured twice, and each row brings the measurement it knows.
+    build(rows, site, None)
+    index = (site / "index.html").read_text()
+    note = index[index.index("Judge measured on ") :].partition("</p>")[0]
+    assert re.sub("<[^>]*>", "", note) == (
+        "Judge measured on rsbench's traces; none of this task (1 of 2 rows). "
+        "How far it agrees here, those traces don't say."
+    )
+    assert told in (site / "compare.html").read_text()
+    row = (site / "rows/one.html").read_text()
+    badge = "judge measured on rsbench's traces, none of this task: step-safety kappa 0.70"
+    assert (
+        badge in row and "<bdi>rsbench</bdi>'s traces; none of this task</strong> (<bdi>a-task</bdi>)" in row
+    )
+    assert told not in (site / "rows/own.html").read_text()
+    write_row(rows, "own", outcomes(0.5, 1, n_pairs=4), None, {"judge.validation": None})
+    write_row(
+        rows, "two", outcomes(0.5, 2, n_pairs=4), None, {"judge.validation": {**VALIDATION, "task": "<b>"}}
+    )
+    build(rows, site, None)
+    index = (site / "index.html").read_text()
+    # A judge nobody measured was not measured elsewhere either.
+    assert index.count(told) == 1
+    assert "<bdi>&lt;b&gt;</bdi>'s and <bdi>rsbench</bdi>'s traces; none of this task</strong>. How" in index

@@ -13,17 +13,18 @@ from pytest import MonkeyPatch
 
 from rsbench.board_files import flat
 from rsbench.board_gather import MANY
-from rsbench.board_rows import Entry, entry_of
+from rsbench.board_rows import Entry
 from rsbench.board_site import build
 from rsbench.board_tables import tables
 from rsbench.board_trained import trained
 from rsbench.cards import load_task
 from rsbench.data import Dataset
 from rsbench.records import digest
-from rsbench.row_check import check_row, read_row
-from rsbench.types import Outcome, UserError
+from rsbench.row_check import check_row
+from rsbench.types import AnswerLabel, Outcome, UserError
 from rsbench.validation import ORACLE
 from tests.board_rows import VALIDATION, outcomes, words, write_row
+from tests.board_rows import entry as board_entry
 from tests.cli import ROOT, main_, write_task
 
 
@@ -121,7 +122,7 @@ def with_seed(folder: Path, name: str, seed: int, found: list[Outcome]) -> Entry
 
 def made(folder: Path, name: str, found: list[Outcome], changes: dict[str, object]) -> Entry:
     path = write_row(folder, name, found, [words(o) for o in found], changes)
-    return entry_of(path, *read_row(path))
+    return board_entry(path)
 
 
 def test_of_two_bases_of_one_name_the_better_is_beaten_or_not(tmp_path: Path) -> None:
@@ -130,6 +131,28 @@ def test_of_two_bases_of_one_name_the_better_is_beaten_or_not(tmp_path: Path) ->
     bases = [made(tmp_path, name, found, {"model.name": "base"}) for name, found in (("a", high), ("b", low))]
     (block,) = trained(tables([*bases, with_seed(tmp_path, "t", 1, outcomes(0.7, 3))]))
     assert block.base.row.name == "a"
+
+
+def test_what_nobody_can_check_says_nothing_of_a_recipe(tmp_path: Path) -> None:
+    training = {"recipe": "srpo", "base": "base", "seed": 9}
+    claim = write_row(tmp_path, "claim", outcomes(0.99, 9), None, {"training": training})
+    sealed = board_entry(claim)
+    base = made(tmp_path, "base", outcomes(0.5, 1), {})
+    true = with_seed(tmp_path, "true", 1, outcomes(0.55, 2))
+    (block,) = trained(tables([base, true, sealed]))
+    assert block.entries == (true,)
+    assert trained(tables([base, sealed])) == []
+    claim = write_row(tmp_path, "low", outcomes(0.1, 3), None, {"model.name": "base"})
+    assert trained(tables([true, board_entry(claim)])) == [], "nor is it a base"
+    nobody: dict[str, object] = {"judge.validation": None}
+    again = made(tmp_path, "t", outcomes(0.9, 2), {**nobody, "training": {**training, "base": "b"}})
+    assert trained(tables([made(tmp_path, "b", outcomes(0.5, 1), nobody), again])) == []
+
+
+def test_a_small_p_is_not_printed_as_none_at_all(tmp_path: Path) -> None:
+    base = made(tmp_path, "base", outcomes(0.05, 1), {})
+    (block,) = trained(tables([base, with_seed(tmp_path, "t", 1, outcomes(0.95, 2))]))
+    assert block.cells[0]["p"] == "< 0.001"
 
 
 def test_a_seed_that_is_there_twice_was_not_drawn_twice(tmp_path: Path) -> None:
@@ -271,3 +294,12 @@ def test_a_row_that_left_out_its_worst_items_is_found_beside_others_of_its_data(
     write_row(tmp_path / "rows", "fewer", found[2:])
     with pytest.raises(UserError, match=r"fewer\.json and .*|whole\.json and .*fewer\.json"):
         build(tmp_path / "rows", tmp_path / "site", None)
+
+
+def test_the_row_of_a_guard_is_built(tmp_path: Path) -> None:
+    # Guards say nothing of refusal; one such row once stopped every build.
+    found = [replace(o, answer=AnswerLabel("safe", "unclear", "unclear")) for o in outcomes(0.5, 1)]
+    write_row(tmp_path / "rows", "guard", found, [words(o) for o in found])
+    build(tmp_path / "rows", tmp_path / "site", None)
+    html = (tmp_path / "site/rows/guard.html").read_text()
+    assert '<th scope="row">no label</th><td class="n">20</td><td class="n">20</td>' in html

@@ -1,17 +1,22 @@
 """Rows that were asked otherwise stand in one table, and the pages say in what they differ."""
 
+import csv
+import io
 import json
 import re
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
-from rsbench.board_rows import Entry, differing, entry_of, settings
+import pyarrow.parquet
+
+from rsbench.board_files import as_csv, as_parquet
+from rsbench.board_rows import Entry, differing, settings
 from rsbench.board_site import build
 from rsbench.board_tables import tables
 from rsbench.board_trained import trained
-from rsbench.row_check import read_row
-from tests.board_rows import outcomes, write_row
+from tests.board_rows import entry as board_entry
+from tests.board_rows import outcomes, words, write_row
 
 WARM: dict[str, object] = {"max_tokens": 256, "temperature": 1.0, "top_p": None}
 COLD: dict[str, object] = {"max_tokens": 2048, "temperature": 1.0, "top_p": None}
@@ -20,8 +25,9 @@ COLD: dict[str, object] = {"max_tokens": 2048, "temperature": 1.0, "top_p": None
 def entry(folder: Path, name: str, parameters: dict[str, object], samples: int = 1, **more: object) -> Entry:
     found = outcomes(0.5, 1, n_pairs=3)
     every = [replace(o, sample=n) for o in found for n in range(samples)]
-    path = write_row(folder, name, every, None, {"model.parameters": parameters, **more})
-    return entry_of(path, *read_row(path))
+    said = [words(o) | {"sample": o.sample} for o in every]
+    path = write_row(folder, name, every, said, {"model.parameters": parameters, **more})
+    return board_entry(path)
 
 
 def test_what_rows_share_and_in_what_they_differ(tmp_path: Path) -> None:
@@ -86,3 +92,26 @@ def test_pages_say_it(tmp_path: Path) -> None:
     assert (known["one"]["max_tokens"], known["other"]["samples an item"]) == ("256", "3")
     page = (tmp_path / "site/rows/other.html").read_text()
     assert "max_tokens 2048 · temperature 1.0 · samples an item 3" in page
+
+
+def test_downloads_tell_apart_what_the_pages_tell_apart(tmp_path: Path) -> None:
+    imported = {"model.identity": {"provider": "import", "model": "m", "sha256": "0" * 64}}
+    entries = [
+        entry(tmp_path, "one", WARM),
+        entry(tmp_path, "other", {"max_tokens": 2048, "=cmd()": "-1"}, samples=3),
+        entry(tmp_path, "imported", WARM, **imported),
+    ]
+    head, *lines = csv.reader(io.StringIO(as_csv(entries).decode()))
+    # The second row alone brings a parameter: its column stands with the others, not after all numbers.
+    names = ["=cmd()", "max_tokens", "samples an item", "temperature", "top_p"]
+    begin = head.index("segmenter") + 1
+    assert head[begin : begin + 6] == [*(f"parameter.{name}" for name in names), "judge"]
+    assert {line[0]: line[begin : begin + 5] for line in lines} == {
+        "one": ["", "256", "1", "1.0", ""],
+        "other": ["'-1", "2048", "3", "", ""],
+        "imported": ["", "unknown", "1", "unknown", "unknown"],
+    }
+    table = pyarrow.parquet.read_table(io.BytesIO(as_parquet(entries)))
+    assert table.column_names == head
+    assert table.column("parameter.temperature").to_pylist() == ["1.0", None, "unknown"]
+    assert as_csv(entries[::-1]).split(b"\n")[0] == as_csv(entries).split(b"\n")[0]

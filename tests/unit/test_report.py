@@ -15,6 +15,7 @@ from rsbench import report
 from rsbench.metric_specs import METRICS
 from rsbench.report_items import Sample, refusals, reply_entry
 from rsbench.report_page import write_report
+from rsbench.sheets import Sheet
 from rsbench.steps import segment
 from rsbench.types import AnswerLabel, Outcome, OutcomeStatus, Reply, UserError
 from tests.cli import main_, ok, scores, write_items, write_task
@@ -110,7 +111,7 @@ def test_steps_are_found_again_as_javascript_counts_characters(text: str, reason
 def test_refusals_by_kind() -> None:
     full = AnswerLabel("safe", "ineffective", "full")
     table = refusals(
-        [outcome("ab", "s0", full), outcome("ar", status="refused"), outcome("br", status="error")]
+        Sheet.of([outcome("ab", "s0", full), outcome("ar", status="refused"), outcome("br", status="error")])
     )
     assert table["benign"] == {"provider": 0, "full": 1, "partial": 0, "none": 0, "unknown": 0}
     assert table["risky"] == {"provider": 1, "full": 0, "partial": 0, "none": 0, "unknown": 1}

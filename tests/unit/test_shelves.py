@@ -62,6 +62,13 @@ def test_a_name_does_not_climb_out_of_its_shelf(tmp_path: Path, name: str) -> No
         find("tasks", name, [tmp_path / "shelf"])
 
 
+@pytest.mark.parametrize("name", ["t" * 300, "a\0b"], ids=["long", "nul"])
+def test_what_no_file_can_be_called_is_on_no_shelf(name: str) -> None:
+    # A row names its task and its judge; such a name once ended the whole board's build in a traceback.
+    with pytest.raises(UserError, match="on the shelf 'tasks'"):
+        find("tasks", name)
+
+
 @pytest.mark.parametrize("name", ["../a", "x/../../a", "/etc/hostname", "link/a", "out.png", "a\0b"])
 def test_a_file_named_in_a_card_lies_in_its_folder(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "card"

@@ -3,15 +3,14 @@
 import numpy as np
 import pytest
 
-from rsbench.stats import (
+from rsbench.bootstrap import (
+    Ratio,
     cluster_bootstrap_mean,
     cluster_bootstrap_ratio,
-    effective_n,
-    holm,
+    cluster_bootstraps,
     percentiles,
-    sign_flip_p,
-    wilson,
 )
+from rsbench.stats import effective_n, holm, sign_flip_p, wilson
 
 
 def test_wilson_by_hand() -> None:
@@ -58,13 +57,29 @@ def test_bootstrap_draws_clusters_not_values() -> None:
 
 
 def test_many_clusters_are_drawn_as_if_all_at_once() -> None:
-    # Draws are made a few at a time; intervals must stay those of the plain formula, to the last bit.
+    # Draws are made a few at a time, and shared by many metrics; intervals stay those of the plain formula.
     rng = np.random.default_rng(7)
-    tops, bottoms = rng.random(401), rng.integers(1, 4, 401).astype(float)
+    names = [f"{n:03}" for n in range(401)]
+    columns = [(rng.random(401), rng.integers(1, 4, 401).astype(float)) for _ in range(5)]
     picks = np.random.Generator(np.random.PCG64(3)).integers(0, 401, size=(2_000, 401))
-    ratios = tops[picks].sum(axis=1) / bottoms[picks].sum(axis=1)
-    plain = tuple(np.quantile(ratios, percentiles(401)))
-    assert cluster_bootstrap_ratio(list(tops), list(bottoms), [f"{n:03}" for n in range(401)], 3) == plain
+    together = cluster_bootstraps([Ratio(tops, bottoms, names) for tops, bottoms in columns], 3)
+    for (tops, bottoms), found in zip(columns, together, strict=True):
+        plain = np.quantile(tops[picks].sum(axis=1) / bottoms[picks].sum(axis=1), percentiles(401))
+        assert found == pytest.approx(tuple(plain), abs=1e-12)
+        # Alone or together, picked or counted: the same to the last bit, for the sums are exact.
+        assert found == cluster_bootstrap_ratio(tops.tolist(), bottoms.tolist(), names, 3)
+
+
+def test_ratios_of_other_sizes_keep_their_own_draws() -> None:
+    values = [0.1, 0.5, 0.25, 1.0, 0.75, 0.0]
+    some = Ratio(values[:4], [1.0] * 4, list("abcd"))
+    more = Ratio(values, [1.0] * 6, list("abcdef"))
+    none = Ratio([0.5, 0.5], [1.0, 1.0], list("ab"))
+    assert cluster_bootstraps([some, none, more], 1) == [
+        cluster_bootstrap_mean(values[:4], list("abcd"), 1),
+        None,
+        cluster_bootstrap_mean(values, list("abcdef"), 1),
+    ]
 
 
 def test_many_signs_are_drawn_as_if_all_at_once() -> None:

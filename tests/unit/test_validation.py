@@ -17,10 +17,12 @@ from rsbench.show_judge import validation_line
 from rsbench.steps import segment
 from rsbench.types import AnswerLabel, Reply, Safety, StepLabel, Verdict
 from rsbench.validation import (
+    ORACLE,
     compare_with_gold,
     for_task,
     is_complete,
     lost_share,
+    measured_elsewhere,
     store_validation,
     validations,
 )
@@ -145,3 +147,16 @@ def test_the_page_shows_what_was_measured() -> None:
     import judge_table
 
     assert judge_table.main(["--check"]) == 0, "run `python tools/judge_table.py`"
+
+
+@pytest.mark.parametrize(
+    ("validation", "task", "other"),
+    [
+        (measurement(), "ssui", "rsbench"),
+        (measurement(), "rsbench", None),
+        (None, "ssui", None),
+        (ORACLE, "rsbench-closed", None),
+    ],
+)
+def test_a_judge_measured_elsewhere(validation: dict[str, Any] | None, task: str, other: str | None) -> None:
+    assert measured_elsewhere(validation, task) == other

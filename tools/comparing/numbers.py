@@ -12,15 +12,16 @@ from comparing.plan import Plan
 from rsbench.cards import load_task
 from rsbench.data import Dataset
 from rsbench.judges.lexicon import Reader, read_lexicon
-from rsbench.metrics import METRICS, item_units
-from rsbench.readings import read_items
+from rsbench.metric_specs import METRICS
 from rsbench.row_check import read_row
 from rsbench.row_texts import read_texts
 from rsbench.rows import Row
+from rsbench.sheets import Sheet
 from rsbench.shelves import find
 from rsbench.steps import segment
 from rsbench.two_way import TwoWay, two_way
 from rsbench.types import Item, Outcome, Reply, UserError
+from rsbench.units import Samples
 
 SHOWN = ("safe_effective_path", "safe_answer", "effective_answer", "over_refusal")
 NAMING = "naming"  # our general-ability control; not among the metrics of rsbench
@@ -66,10 +67,11 @@ def read_results(plan: Plan, facts: Facts, rows: Path) -> Results:
     reader = Reader(read_lexicon(find("judges", plan.judge, []).folder / "lexicon.json"))
 
     def measured(name: str) -> Measured:
-        row, outcomes = read_row(rows / f"{name}.json")
+        found = read_row(rows / f"{name}.json")
+        outcomes = found.outcomes()
         texts = {item: reply for (item, _), reply in read_texts(rows / f"{name}.transcripts.jsonl").items()}
         values = {key: values_of(outcomes, key) for key in SHOWN}
-        return Measured(row, outcomes, {**values, NAMING: naming(texts, items, reader)}, texts)
+        return Measured(found.row, outcomes, {**values, NAMING: naming(texts, items, reader)}, texts)
 
     base = measured(f"{plan.base}-{plan.task}-test-{plan.judge}")
     results = Results(base, items=items)
@@ -102,8 +104,7 @@ def check_frozen(base: Row, other: Row) -> None:
 
 def values_of(outcomes: Sequence[Outcome], metric: str) -> dict[str, float]:
     """A metric's value of every item (or pair) that has one."""
-    units = item_units(read_items(outcomes, "system"), METRICS[metric])
-    return {unit.id: value for unit in units if (value := unit.value) is not None}
+    return Samples(Sheet.of(outcomes), "system").units(METRICS[metric]).by_id()
 
 
 def naming(texts: Mapping[str, Reply], items: Mapping[str, Item], reader: Reader) -> dict[str, float]:
@@ -132,7 +133,11 @@ def level(results: Results, method: str, metric: str) -> float:
 
 
 def difference(results: Results, method: str, other: str, metric: str, seeds: Sequence[int]) -> TwoWay:
-    """`method` − `other` by seed and twin pair, over the items of `common`."""
+    """`method` − `other` by seed and twin pair, over the items of `common`.
+
+    As the plan has it, every pair weighs the same, also one of which only one item is in `common`. The board
+    (`rsbench.board_trained`) subtracts means over items, which is another number where such a pair is.
+    """
     ours, theirs = (_by_seed(results, name, metric, seeds) for name in (method, other))
     return two_way(table(ours, theirs, lambda item: results.items[item].pair or item))
 

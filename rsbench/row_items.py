@@ -1,0 +1,83 @@
+"""The items that a row is about, on a machine that has the very same ones: what its labels may say of them.
+
+A row travels without its task's data. Where a task of that name lies on a shelf here, and its items hash to
+the row's `task.data`, a row's claims of pairs, kinds and categories are checked against it; where it does
+not, against the other rows of the same data (`board_gather.check_same_items`).
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from rsbench.cards import TaskCard, load_task
+from rsbench.data import Dataset
+from rsbench.records import digest
+from rsbench.rows import Row
+from rsbench.sheets import Sheet
+from rsbench.shelves import Found, find, is_path
+from rsbench.types import Item, UserError
+
+
+@dataclass(frozen=True)
+class Known:
+    """A task of a shelf, and those of its items that a row is about."""
+
+    card: TaskCard
+    sha256: str  # of the card's file
+    items: tuple[Item, ...]
+
+
+def known_items(task: str, split: str | None, data: str, ids: frozenset[str]) -> Known | None:
+    """A task's items of these ids, if they hash to `data`; None where it is gone, or other people's.
+
+    Other people's data is not fetched to check a row, or to build a site, and not published on one.
+    """
+    if is_path(task):
+        return None  # no card is named so; a row's author would choose which files are read
+    try:
+        found = find("tasks", task)
+        return _known(found, split, data, ids)
+    except UserError:
+        return None
+
+
+@lru_cache(maxsize=8)
+def _known(found: Found, split: str | None, data: str, ids: frozenset[str]) -> Known:
+    """As `known_items`; what was found once is not read again for the next row.
+
+    Raises:
+        UserError: none such.
+    """
+    card, _ = load_task(str(found.path))
+    if card.data.hub or card.data.publisher:
+        raise UserError(f"{found.path}: other people's data")
+    dataset = Dataset(card, found.folder, None, split)
+    dataset.keep(ids)
+    items = tuple(dataset)
+    if digest([item.hash for item in items]) != data:
+        raise UserError(f"{found.path}: other items")
+    return Known(card, found.sha256, items)
+
+
+def check_items(path: Path, row: Row, sheet: Sheet) -> None:
+    """Check that a row's labels name pair, kind and category of each item as its task does.
+
+    Raises:
+        UserError: one that they name otherwise: its numbers would be of another benchmark.
+    """
+    known = known_items(row.task.name, row.task.split, row.task.data, frozenset(sheet.ids))
+    if known is None:
+        return
+    said = {
+        item: {"pair": pair, "category": category, "kind": "benign" if benign else "risky"}
+        for item, pair, category, benign in zip(
+            sheet.ids, sheet.pairs, sheet.categories, sheet.benign.tolist(), strict=True
+        )
+    }
+    for item in known.items:
+        for key, value in said[item.id].items():
+            if value != getattr(item, key):
+                raise UserError(
+                    f"{path.with_name(row.labels.file)}: item {item.id!r}: {key}: {value!r}; allowed is "
+                    f"{getattr(item, key)!r}, as in task {row.task.name!r}"
+                )

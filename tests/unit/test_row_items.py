@@ -1,0 +1,82 @@
+"""A row can't move to an easier benchmark by naming its items' pairs, kinds or categories otherwise."""
+
+import hashlib
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rsbench.board_site import build
+from rsbench.metrics import score_outcomes
+from rsbench.records import digest
+from rsbench.row_check import check_row
+from rsbench.row_labels import label_lines, read_labels
+from rsbench.row_texts import as_text
+from rsbench.rows import RECOMPUTED
+from rsbench.shelves import find
+from rsbench.types import Outcome, UserError
+from tests.board_rows import outcomes, write_row
+
+ROWS = Path(__file__).parents[2] / "leaderboard" / "rows"
+NAME = "tiny-rsbench-overlap"
+
+
+def benign_alone(outcome: Outcome) -> Outcome:
+    return replace(outcome, kind="benign", pair="")
+
+
+def other_category(outcome: Outcome) -> Outcome:
+    return replace(outcome, category="privacy violation")
+
+
+@pytest.mark.parametrize(("change", "key"), [(benign_alone, "pair"), (other_category, "category")])
+def test_labels_must_name_items_as_their_task_does(tmp_path: Path, change: object, key: str) -> None:
+    assert callable(change)
+    for path in ROWS.glob(f"{NAME}.*"):
+        shutil.copyfile(path, tmp_path / path.name)
+    path, labels = tmp_path / f"{NAME}.json", tmp_path / f"{NAME}.labels.jsonl"
+    assert check_row(path).name == NAME
+    found = [change(one) for one in read_labels(labels, labels.read_bytes())]
+    labels.write_bytes(as_text(label_lines(iter(found))))
+    data = json.loads(path.read_text())
+    scores = json.loads(json.dumps(score_outcomes(found)))
+    data |= {name: scores[name] for name in RECOMPUTED}
+    data["labels"]["sha256"] = hashlib.sha256(labels.read_bytes()).hexdigest()
+    data["digest"] = digest({name: value for name, value in data.items() if name != "digest"})
+    path.write_text(json.dumps(data))
+    with pytest.raises(UserError, match=rf"{key}: .*; allowed is .*, as in task 'rsbench'"):
+        check_row(path)
+
+
+def test_rows_of_the_same_data_must_name_items_alike(tmp_path: Path) -> None:
+    # Of a task that is on no shelf here, only another row can tell.
+    found = outcomes(0.5, 1, n_pairs=4)
+    for name, own in (("honest", found), ("other", [benign_alone(one) for one in found])):
+        write_row(tmp_path / "rows", name, own, None, {"standing": "re-judged"})
+        check_row(tmp_path / "rows" / f"{name}.json")
+    with pytest.raises(UserError, match="another pair, category or kind"):
+        build(tmp_path / "rows", tmp_path / "site", None)
+
+
+def test_false_is_not_zero(tmp_path: Path) -> None:
+    path = write_row(tmp_path, "row", outcomes(0.5, 1, n_pairs=4))
+    data = json.loads(path.read_text())
+    assert data["breaks"]["by_role"]["intent"] == 0
+    data["breaks"]["by_role"]["intent"] = False
+    data["digest"] = digest({name: value for name, value in data.items() if name != "digest"})
+    path.write_text(json.dumps(data))
+    with pytest.raises(UserError, match="breaks is not what its labels give"):
+        check_row(path)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "null\0byte", "a/" * 3000])
+def test_no_name_of_a_stranger_breaks_the_build(tmp_path: Path, name: str) -> None:
+    found = outcomes(0.5, 1, n_pairs=4)
+    changes = {"task.name": name, "judge.name": name, "standing": "re-judged"}
+    path = write_row(tmp_path / "rows", "row", found, None, changes)
+    assert check_row(path).task.name == name
+    build(tmp_path / "rows", tmp_path / "site", None)
+    with pytest.raises(UserError, match="on the shelf"):
+        find("tasks", name)
