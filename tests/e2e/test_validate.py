@@ -239,7 +239,7 @@ def test_a_run_shows_the_measurement_on_its_own_task(task: Path, tmp_path: Path)
     run = ("run", "--model", "mock", "--task", task, "--judge", card)
     done = ok(*run, "--out", "r", cwd=tmp_path)
     assert f"agreement with labels on traces of {own['task']}" in done.out.replace("\n", " ")
-    assert "nobody has measured" not in done.out
+    assert "none of this task" not in done.out
     place.write_text(json.dumps({"schema": 1, "measurements": [other]}))
     done = ok(*run, "--out", "s", cwd=tmp_path)
     assert "on traces of rsbench" in done.out.replace("\n", " "), "the only one there is, and it says of what"

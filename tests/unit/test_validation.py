@@ -120,7 +120,7 @@ def test_the_line_beside_every_number_counts_what_was_scored() -> None:
     meta = {"judge": {"name": "J"}, "task": {"name": "rsbench"}}
     new = {**one, "scored_share": 0.95, "scored_traces": 19, "scored_steps": 47}
     line = validation_line({"judge_validation": new, "meta": meta})
-    assert "on traces of rsbench" in line and "nobody has measured" not in line
+    assert "on traces of rsbench" in line and "none of this task" not in line
     assert "on the 30 steps" in line and "19 of 20 traces and 47 of 50 steps" in line
     # Before, a measurement had the share alone: 0.1 of its traces after an outage.
     line = validation_line({"judge_validation": {**one, "scored_share": 0.1}, "meta": meta})
