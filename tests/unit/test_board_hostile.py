@@ -259,6 +259,29 @@ def test_the_measurement_of_a_judge_on_the_shelf_is_the_shelfs(tmp_path: Path) -
         check_row(bad)
 
 
+def test_of_several_measurements_the_one_on_the_rows_own_task_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = tmp_path / "shelf/judges/a-judge"
+    shelf.mkdir(parents=True)
+    (shelf / "judge.yaml").write_text("schema: 1\n")
+    here, elsewhere = {**VALIDATION, "task": "a-task"}, {**VALIDATION, "labelled_share": 0.5}
+    own, foreign = (
+        write_row(tmp_path / name, "row", outcomes(0.5, 1, 4), None, {"judge.validation": said})
+        for name, said in (("own", here), ("foreign", elsewhere))
+    )
+    monkeypatch.setenv("RSBENCH_PATH", str(tmp_path / "shelf"))
+    for measured, refused in (
+        ([elsewhere, here], foreign),
+        ([here, elsewhere], foreign),
+        ([elsewhere], own),  # nobody here measured it on the row's task
+    ):
+        (shelf / "validation.json").write_text(json.dumps({"measurements": measured}))
+        check_row(own if refused is foreign else foreign)
+        with pytest.raises(UserError, match="is not the measurement"):
+            check_row(refused)
+
+
 def test_a_row_can_not_have_a_judges_folder_read_by_its_path(tmp_path: Path) -> None:
     (tmp_path / "judge.yaml").write_text("schema: 1\n")
     (tmp_path / "validation.json").write_text("not JSON")
