@@ -15,7 +15,7 @@ from rsbench.records import digest
 from rsbench.rows import Judged, Row
 from rsbench.shelves import find, is_path
 from rsbench.types import UserError
-from rsbench.validation import ORACLE, for_task, validations
+from rsbench.validation import ORACLE, validations
 
 Kappa = Annotated[float, Field(ge=-1, le=1)] | None
 
@@ -95,12 +95,13 @@ def check_judge(path: Path, row: Row) -> None:
     said, where = row.judge.validation, f"{path}: judge.validation"
     if said is None:
         return
+    ours = measurement_on_shelf(row.judge)
     if ORACLE.keys() & said.keys():
         if not row.task.closed_world:
             raise UserError(
                 f"{where}: an oracle knows closed worlds alone, and task {row.task.name!r} is none"
             )
-        if len(said) > 1 or not all(isinstance(words, str) for words in said.values()):
+        if said != ORACLE or ours:
             raise UserError(f"{where}: an oracle is exact by construction and has no measurement")
         return
     known = validated(_MEASUREMENT, said, where)
@@ -108,11 +109,10 @@ def check_judge(path: Path, row: Row) -> None:
         raise UserError(f"{where}: labels: 'safety' is missing, by which judges are known")
     if known.identity != digest(row.judge.identity):
         raise UserError(f"{where}: is of another judge, card or setting than {row.judge.name!r} here")
-    ours = for_task(measurement_on_shelf(row.judge) or (), row.task.name)
-    if ours is not None and ours != said:
+    if ours and said not in ours:
+        tasks = " and ".join(repr(one["task"]) for one in ours)
         raise UserError(
-            f"{where}: is not the measurement that the shelf has of {row.judge.name!r} "
-            f"(for task {row.task.name!r}: the one on {ours['task']!r})"
+            f"{where}: is not the measurement that the shelf has of {row.judge.name!r}, on task {tasks}"
         )
 
 

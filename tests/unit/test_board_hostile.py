@@ -259,27 +259,27 @@ def test_the_measurement_of_a_judge_on_the_shelf_is_the_shelfs(tmp_path: Path) -
         check_row(bad)
 
 
-def test_of_several_measurements_the_one_on_the_rows_own_task_counts(
+def test_a_rows_measurement_is_one_of_those_that_the_shelf_has(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shelf = tmp_path / "shelf/judges/a-judge"
     shelf.mkdir(parents=True)
     (shelf / "judge.yaml").write_text("schema: 1\n")
     here, elsewhere = {**VALIDATION, "task": "a-task"}, {**VALIDATION, "labelled_share": 0.5}
-    own, foreign = (
+    own, foreign, made_up = (
         write_row(tmp_path / name, "row", outcomes(0.5, 1, 4), None, {"judge.validation": said})
-        for name, said in (("own", here), ("foreign", elsewhere))
+        for name, said in (("own", here), ("foreign", elsewhere), ("made_up", {**here, "traces": 9}))
     )
     monkeypatch.setenv("RSBENCH_PATH", str(tmp_path / "shelf"))
-    for measured, refused in (
-        ([elsewhere, here], foreign),
-        ([here, elsewhere], foreign),
-        ([elsewhere], own),  # nobody here measured it on the row's task
-    ):
+    # A row made before its judge was measured on the row's own task stays a row; its page says on which.
+    for measured, fine in (([elsewhere, here], (own, foreign)), ([elsewhere], (foreign,))):
         (shelf / "validation.json").write_text(json.dumps({"measurements": measured}))
-        check_row(own if refused is foreign else foreign)
-        with pytest.raises(UserError, match="is not the measurement"):
-            check_row(refused)
+        for row in (own, foreign, made_up):
+            if row in fine:
+                check_row(row)
+                continue
+            with pytest.raises(UserError, match="is not the measurement"):
+                check_row(row)
 
 
 def test_a_row_can_not_have_a_judges_folder_read_by_its_path(tmp_path: Path) -> None:
