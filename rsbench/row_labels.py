@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from rsbench.cards import Share, Strict, validated
-from rsbench.sheets import Labels, Line, Sheet, labels_of, line_of
+from rsbench.sheets import Head, Labels, Line, Sheet, labels_of, line_of
 from rsbench.types import AnswerLabel, Kind, Outcome, Role, StepLabel, UserError, takes_back_earlier
 
 _LABELLED = ("ok", "truncated")  # statuses of replies that a judge has labelled
@@ -149,9 +149,11 @@ def read_sheet(path: Path, content: bytes) -> Sheet:
     lines = []
     for number, text in enumerate(_texts(path, content), 1):
         lines.append(_known_line(text) or line_of(_outcome(f"{path}:{number}", text)))
-    if len({line[:2] for line in lines}) < len(lines):
-        deque(read_labels(path, content), maxlen=0)  # says which sample is there twice
-    return Sheet.from_lines(lines)
+    try:
+        return Sheet.from_lines(lines)
+    except ValueError:
+        deque(read_labels(path, content), maxlen=0)  # says in which lines a sample is there twice
+        raise
 
 
 def _texts(path: Path, content: bytes) -> list[str]:
@@ -186,17 +188,17 @@ def _known_line(text: str) -> Line | None:
     """A line as `label_lines` writes it; None if it is any other, or wrong: then it is read as a whole."""
     head, _, tail = text.partition(_STATUS)
     known = _known_head(head)
-    labels = _known_tail(known[-1], tail) if known else None
-    return Line(*known[:-1], labels) if known and labels else None
+    labels = _known_tail(known.kind, tail) if known else None
+    return (known, labels) if known and labels else None
 
 
 @lru_cache(maxsize=30_000)
-def _known_head(text: str) -> tuple[str, int, str, str, Kind] | None:
+def _known_head(text: str) -> Head | None:
     try:
         head = _HEAD.validate_json(text + "}")
     except ValueError:
         return None
-    return head.item, head.sample, head.pair, head.category, head.kind
+    return Head(head.item, head.sample, head.pair, head.category, head.kind)
 
 
 @lru_cache(maxsize=30_000)
