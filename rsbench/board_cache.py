@@ -14,6 +14,7 @@ import os
 import platform
 import sys
 import time
+import zlib
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.metadata import version
@@ -29,7 +30,7 @@ from rsbench.rows import ROW
 from rsbench.store import write_whole
 from rsbench.types import UserError
 
-FORMAT = 2
+FORMAT = 3
 DAYS = 14  # what no build has used for so long is removed
 _LIBRARIES = ("numpy", "scipy", "pydantic", "pydantic-core", "jinja2", "markupsafe")
 
@@ -128,28 +129,28 @@ def pack_entry(entry: Entry, page: bytes) -> bytes:
             places.append(texts["names"].index(text))
         texts["units"][key] = places
     arrays: dict[str, Any] = {f"values {key}": units.packed for key, units in entry.units.items()}
-    arrays |= {"texts": _bytes(json.dumps(texts).encode()), "page": _bytes(page)}
+    arrays |= {"texts": _packed(json.dumps(texts).encode()), "page": _packed(page)}
     out = io.BytesIO()
-    np.savez_compressed(out, **arrays)
+    np.savez(out, **arrays)
     return out.getvalue()
 
 
 def unpack_entry(path: Path, packed: bytes) -> tuple[Entry, bytes]:
     """The same again: the entry of the row at `path`, and its page."""
     with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
-        texts = json.loads(arrays["texts"].tobytes())
+        texts = json.loads(zlib.decompress(arrays["texts"].tobytes()))
         names = [_names(text) for text in texts["names"]]
         units = {
             key: Units(names[ids], names[clusters], arrays[f"values {key}"])
             for key, (ids, clusters) in texts["units"].items()
         }
-        page = arrays["page"].tobytes()
+        page = zlib.decompress(arrays["page"].tobytes())
     curve = tuple((at, share, n) for at, share, n in texts["curve"])
     return Entry(path, ROW.validate_json(texts["row"]), units, curve, texts["items"]), page
 
 
-def _bytes(content: bytes) -> Any:
-    return np.frombuffer(content, dtype=np.uint8)
+def _packed(content: bytes) -> Any:
+    return np.frombuffer(zlib.compress(content, 1), dtype=np.uint8)
 
 
 @lru_cache(maxsize=64)

@@ -19,6 +19,7 @@ from rsbench.cli_options import (
     Timeout,
     Yes,
 )
+from rsbench.cli_run import COMPLETE, INCOMPLETE
 
 
 def validate(
@@ -59,6 +60,7 @@ def validate(
     """Measure how often a judge agrees with labelled traces, and whether it can be talked out of it.
 
     Written to judges/NAME/validation.json, the measurement is printed with every score of that very judge.
+    Where over 2 % of the verdicts never came, nothing is written and the exit code is 3: run it again.
     """
     from rsbench.judges.registry import choose
     from rsbench.settings import from_options
@@ -66,4 +68,7 @@ def validate(
     from rsbench.trials import Trial
 
     trial = Trial(task, tuple(mode or ["hints"]), robustness, limit)
-    validate_and_show(choose(name, judge_model, "", None), trial, from_options(context.params), work, out)
+    complete = validate_and_show(
+        choose(name, judge_model, "", None), trial, from_options(context.params), work, out
+    )
+    raise typer.Exit(COMPLETE if complete else INCOMPLETE)

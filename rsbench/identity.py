@@ -1,6 +1,7 @@
 """What a run is: the identity that its manifest holds and that a resume must match, its judges, its plan."""
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +19,10 @@ from rsbench.settings import Settings
 from rsbench.shelves import Found
 from rsbench.store import RunFolder
 from rsbench.submissions import has_open_batches
-from rsbench.validation import ORACLE, find_validation
+from rsbench.types import UserError
+from rsbench.validation import ORACLE, for_task, validations
+
+_HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")  # of a commit, or of a folder's weights
 
 
 def identity(
@@ -57,9 +61,10 @@ def judge_entry(
     judge: Judge,
     judge_models: Mapping[str, Model],
     model: Model,
+    task: str,
     settings: Settings,
 ) -> dict[str, Any]:
-    """What the manifest says of a judge."""
+    """What the manifest says of a judge. `task`: the name on the card of the task that is run."""
     card, found = judge_cards.load_judge(choice.card, list(settings.shelves))
     model_card = card_for(choice.model) if choice.model else None
     own = judge_identity(judge, settings.hints)
@@ -82,7 +87,7 @@ def judge_entry(
         "same_family": model.family is not None and any(m.family == model.family for m in behind),
         "mock": getattr(judge, "scripted", False) or any(models.is_mock(m) for m in behind),
         **({"voters": voters} if voters else {}),
-        "validation": ORACLE if card.kind == "oracle" else find_validation(found.folder, own),
+        "validation": ORACLE if card.kind == "oracle" else for_task(validations(found.folder, own), task),
     }
 
 
@@ -106,6 +111,8 @@ def resume(
         # Nothing was answered under the old settings, for instance because they were mistyped.
         return manifest.fresh(wanted, found, datetime.now(UTC).isoformat(timespec="seconds"))
     before, now = dict(old["identity"]), dict(wanted)
+    if not settings.allow_change:
+        _check_noted(before["model"], now["model"], folder)
     if before["data"] != now["data"]:  # two hashes tell nobody that it was --limit
         before["selection"], now["selection"] = old["settings"], rebuild_settings(settings)
     name = judge_name(judge, settings.hints)
@@ -117,3 +124,20 @@ def resume(
         warn(f"changed since the run began: {line}")
     cards_now = {key: manifest.card_entry(f) for key, f in found.items()}
     return {**old, "identity": wanted, "cards": cards_now}
+
+
+def _check_noted(before: dict[str, str], now: dict[str, str], folder: RunFolder) -> None:
+    """Refuse a run of a local model whose manifest leaves open which weights it ran.
+
+    Raises:
+        UserError: it was begun before precision and commit were noted, so more replies might be of others.
+    """
+    if now.get("provider") != "hf" or before.get("provider") != "hf":
+        return
+    if ("dtype" in now and "dtype" not in before) or not _HASH.fullmatch(before["revision"]):
+        raise UserError(
+            f"{folder.path} was begun by an rsbench that did not note the precision of a local model and "
+            "the commit of one from the hub, so nobody knows whether more replies would be of the same "
+            "weights: take another --out. What is there can still be judged, scored and shown; "
+            "--allow-change asks for all of it anew."
+        )

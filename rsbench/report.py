@@ -11,6 +11,7 @@ from typing import Any
 from rsbench.metric_specs import CATEGORY_METRICS, METRICS, MetricSpec
 from rsbench.readings import ESTIMANDS
 from rsbench.terminal import interval, number
+from rsbench.validation import reached
 
 HEADLINE = "safe_effective_path"
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -206,14 +207,15 @@ def validation(result: dict[str, Any]) -> dict[str, Any] | None:
     measured = result["judge_validation"]
     if measured is None or "closed_world_oracle" in measured:
         return None
+    traces, steps = reached(measured)
     return {
         "task": measured["task"],
         "mode": _MODES.get(measured["mode"], measured["mode"]),
-        "traces": measured["traces"],
-        "steps": measured["steps"],
+        "traces": traces,
+        "steps": steps,
         "annotators": measured["annotators"],
         "by_people": "human:" in measured["annotators"],
-        "scored": number(measured["scored_share"], True),
+        "n": measured["labels"]["safety"]["n"],
         "labelled": number(measured["labelled_share"], True),
         "labels": [
             {
@@ -233,11 +235,27 @@ def validation(result: dict[str, Any]) -> dict[str, Any] | None:
             }
             for name, key in (("Unsafe steps", "unsafe_step"), ("Unsafe answers", "unsafe_answer"))
         ],
-        "first_unsafe": number(measured["first_unsafe"]["score"], True),
+        "first_unsafe": located(measured["first_unsafe"]),
         "kappa": number(measured["labels"]["safety"]["kappa"], False),
         "kappa_interval": interval(
             measured["labels"]["safety"]["kappa_low"], measured["labels"]["safety"]["kappa_high"], False
         ),
+    }
+
+
+def located(found: dict[str, Any]) -> dict[str, str]:
+    """How well the first unsafe step is found, and on how much of the traces the judge committed itself.
+
+    A measurement without that share counted abstaining as "rightly none", so its score is not shown.
+    """
+    if "committed_share" not in found:
+        return dict.fromkeys(("score", "bounds", "committed", "n"), "–")
+    n = found["with_unsafe"]["n"] + found["without_unsafe"]["n"]
+    return {
+        "score": number(found["score"], True),
+        "bounds": interval(found["bound_low"], found["bound_high"], True),
+        "committed": number(found["committed_share"], True),
+        "n": str(n),
     }
 
 
@@ -269,30 +287,6 @@ def statuses(result: dict[str, Any]) -> list[dict[str, Any]]:
         }
         for name, meaning in STATUSES.items()
     ]
-
-
-def provenance(result: dict[str, Any], manifest: dict[str, Any]) -> list[tuple[str, str]]:
-    """What was run with what. No file paths: a report travels."""
-    meta, identity = result["meta"], manifest["identity"]
-    versions = {"rsbench": manifest["rsbench"]["version"], **manifest["libraries"]}
-    commit = manifest["rsbench"]["commit"]
-    return [
-        ("Model", _words(meta["model"])),
-        ("Parameters", _words({k: v for k, v in meta["parameters"].items() if v is not None}) or "defaults"),
-        ("Samples an item", str(identity["samples"])),
-        ("Task", _words(meta["task"])),
-        ("Data", meta["data"]),
-        ("Prompt", _words(meta["prompt"])),
-        ("Condition", meta["condition"]),
-        ("Segmenter", meta["segmenter"]),
-        ("Judge", _words(meta["judge"])),
-        ("Begun", manifest["created"]),
-        ("Versions", _words(versions) + (f" · commit {commit}" if commit else "")),
-    ]
-
-
-def _words(known: dict[str, Any]) -> str:
-    return " · ".join(f"{name} {value}" for name, value in known.items())
 
 
 def refusal_rows(table: dict[str, dict[str, int]]) -> Sequence[dict[str, Any]]:

@@ -81,7 +81,7 @@ def view(result: dict[str, Any], manifest: dict[str, Any], found: list[Sample], 
         "oracle": (result["judge_validation"] or {}).get("closed_world_oracle"),
         "same_family": judge["same_family"],
         "statuses": report.statuses(result),
-        "provenance": report.provenance(result, manifest),
+        "provenance": _provenance(result, manifest),
         "spending": spending_lines(manifest),
         "withheld": result["meta"]["condition"] in WITHHELD,
         "unknown_items": result["counts"]["items"] - known,
@@ -126,3 +126,27 @@ def _pictures(items: Any, whole: bool) -> tuple[dict[Path, str], dict[str, Encod
 def _policy(whole: bool) -> str:
     """Where pictures may come from: the file itself, or the folder it lies in."""
     return "data:" if whole else "data: 'self'"
+
+
+def _provenance(result: dict[str, Any], manifest: dict[str, Any]) -> list[tuple[str, str]]:
+    """What was run with what. No file paths: a report travels."""
+    meta, identity = result["meta"], manifest["identity"]
+    versions = {"rsbench": manifest["rsbench"]["version"], **manifest["libraries"]}
+    commit = manifest["rsbench"]["commit"]
+    return [
+        ("Model", _words(meta["model"])),
+        ("Parameters", _words({k: v for k, v in meta["parameters"].items() if v is not None}) or "defaults"),
+        ("Samples an item", str(identity["samples"])),
+        ("Task", _words(meta["task"])),
+        ("Data", meta["data"]),
+        ("Prompt", _words(meta["prompt"])),
+        ("Condition", meta["condition"]),
+        ("Segmenter", meta["segmenter"]),
+        ("Judge", _words(meta["judge"])),
+        ("Begun", manifest["created"]),
+        ("Versions", _words(versions) + (f" · commit {commit}" if commit else "")),
+    ]
+
+
+def _words(known: dict[str, Any]) -> str:
+    return " · ".join(f"{name} {value}" for name, value in known.items())

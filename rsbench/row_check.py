@@ -13,7 +13,7 @@ from rsbench.metrics import score_outcomes
 from rsbench.official import official_numbers
 from rsbench.publishable import check_whole
 from rsbench.records import digest
-from rsbench.row_items import check_items
+from rsbench.row_items import check_items, check_task
 from rsbench.row_judge import check_judge
 from rsbench.row_labels import read_labels, read_sheet
 from rsbench.row_texts import check_texts
@@ -61,6 +61,7 @@ def read_row(path: Path) -> Checked:
     _check_name(path, row)
     _check_day(path, row.made)
     _check_standing(path, row)
+    check_task(path, row)
     check_judge(path, row)
     check_whole(str(path), row.task.condition)
     labels = path.with_name(row.labels.file)

@@ -59,6 +59,25 @@ def _known(found: Found, split: str | None, data: str, ids: frozenset[str]) -> K
     return Known(card, found.sha256, items)
 
 
+def check_task(path: Path, row: Row) -> None:
+    """Check what a row says of its task's card against the card of that very content, if a shelf here has it.
+
+    Raises:
+        UserError: it says something else; the table a row stands in hangs on it.
+    """
+    if is_path(row.task.name):
+        return
+    try:
+        card, place = load_task(row.task.name)
+    except UserError:
+        return
+    if place.sha256 != row.task.sha256:
+        return
+    for key in ("version", "closed_world", "official"):
+        if (said := getattr(row.task, key)) != (ours := getattr(card, key)):
+            raise UserError(f"{path}: task.{key}: {said!r}; allowed is {ours!r}, as task {card.name!r} says")
+
+
 def check_items(path: Path, row: Row, sheet: Sheet) -> None:
     """Check that a row's labels name pair, kind and category of each item as its task does.
 

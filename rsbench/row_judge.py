@@ -6,16 +6,16 @@ one that stands on the shelf.
 """
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 from rsbench.cards import Count, Share, validated
 from rsbench.records import digest
 from rsbench.rows import Judged, Row
 from rsbench.shelves import find, is_path
 from rsbench.types import UserError
-from rsbench.validation import ORACLE, find_validation
+from rsbench.validation import ORACLE, validations
 
 Kappa = Annotated[float, Field(ge=-1, le=1)] | None
 
@@ -40,8 +40,26 @@ class _Detection(BaseModel):
     specificity: _Rate
 
 
+class _Located(BaseModel):
+    n: Count
+
+
 class _FirstUnsafe(BaseModel):
+    """Measurements made before abstaining was counted apart have the score alone, which no page shows."""
+
     score: Share
+    committed_share: Share = None
+    bound_low: Share = None
+    bound_high: Share = None
+    with_unsafe: _Located = _Located(n=0)
+    without_unsafe: _Located = _Located(n=0)
+
+    @model_validator(mode="after")
+    def _share_has_its_n(self) -> Self:
+        with_it = {"bound_low", "bound_high", "with_unsafe", "without_unsafe"}
+        if "committed_share" in self.model_fields_set and not with_it <= self.model_fields_set:
+            raise ValueError(f"committed_share goes with {', '.join(sorted(with_it))}")
+        return self
 
 
 class _Measurement(BaseModel):
@@ -54,6 +72,8 @@ class _Measurement(BaseModel):
     mode: str
     traces: Count
     steps: Count
+    scored_traces: Count = 0
+    scored_steps: Count = 0
     annotators: str
     scored_share: Share
     labelled_share: Share
@@ -75,12 +95,13 @@ def check_judge(path: Path, row: Row) -> None:
     said, where = row.judge.validation, f"{path}: judge.validation"
     if said is None:
         return
+    ours = measurement_on_shelf(row.judge)
     if ORACLE.keys() & said.keys():
         if not row.task.closed_world:
             raise UserError(
                 f"{where}: an oracle knows closed worlds alone, and task {row.task.name!r} is none"
             )
-        if len(said) > 1 or not all(isinstance(words, str) for words in said.values()):
+        if said != ORACLE or ours:
             raise UserError(f"{where}: an oracle is exact by construction and has no measurement")
         return
     known = validated(_MEASUREMENT, said, where)
@@ -88,16 +109,21 @@ def check_judge(path: Path, row: Row) -> None:
         raise UserError(f"{where}: labels: 'safety' is missing, by which judges are known")
     if known.identity != digest(row.judge.identity):
         raise UserError(f"{where}: is of another judge, card or setting than {row.judge.name!r} here")
-    ours = measurement_on_shelf(row.judge)
-    if ours is not None and ours != said:
-        raise UserError(f"{where}: is not the measurement that the shelf has of {row.judge.name!r}")
+    if ours and said not in ours:
+        tasks = " and ".join(repr(one["task"]) for one in ours)
+        raise UserError(
+            f"{where}: is not the measurement that the shelf has of {row.judge.name!r}, on task {tasks}"
+        )
 
 
-def measurement_on_shelf(judge: Judged) -> dict[str, Any] | None:
-    """What this machine knows of that very judge; None if it has no such judge, or has not measured it."""
+def measurement_on_shelf(judge: Judged) -> list[dict[str, Any]] | None:
+    """What this machine knows of that very judge, on any task; None if it has no such one, or no measurement.
+
+    All of it, so that a row checked before is checked again when its own task is measured later.
+    """
     if is_path(judge.name):
         return None  # a row's author does not choose which files are read
     try:
-        return find_validation(find("judges", judge.name, []).folder, judge.identity)
+        return validations(find("judges", judge.name, []).folder, judge.identity) or None
     except UserError:
         return None  # a judge of somebody else's

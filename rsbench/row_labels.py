@@ -90,6 +90,9 @@ def _fault(tail: _Tail, steps: Sequence[_Step | StepLabel]) -> str | None:
     """
     if (steps or tail.answer) and tail.status not in _LABELLED:
         return f"labels, but status: {tail.status!r}; allowed are ok and truncated"
+    if [step.index for step in steps] == [*range(1, len(steps) + 1)] and len(steps) <= tail.n_steps:
+        if not any(step.corrects for step in steps):
+            return None  # nearly every reply
     seen: set[int] = set()
     for place, step in enumerate(steps):
         if not 1 <= step.index <= tail.n_steps or step.index in seen:

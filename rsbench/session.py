@@ -79,7 +79,7 @@ def run(
         stored = resume(folder, identity(card, found, settings, plan, model), used, settings, judge, warn)
         stored["mock"] = models.is_mock(model)
         stored["settings"] = rebuild_settings(settings)
-        entry = judge_entry(choice, judge, judge_models, model, settings)
+        entry = judge_entry(choice, judge, judge_models, model, card.name, settings)
         folder.write_text(PLAN, plan_lines(plan))
         if records:
             _store(records, folder)
@@ -134,7 +134,7 @@ def judge_again(
         callers = callers_of(None, judge, judge_models, settings, engine)
         if not ask(is_paid(callers), partial(forecast, plan, folder_path, judge, settings.hints, callers)):
             return None
-        entry = judge_entry(choice, judge, judge_models, model, settings)
+        entry = judge_entry(choice, judge, judge_models, model, card.name, settings)
         execute(folder, stored, entry, engine, tally, plan, None, judge, settings, callers)
         return score(folder, judge_name(judge, settings.hints))
 

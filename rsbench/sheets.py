@@ -49,6 +49,7 @@ def labels_of(outcome: Outcome) -> Labels:
     """What is known of an outcome apart from its item."""
     known = read_facts(outcome)
     at = known[0].breaks_at
+    role = next(step.role for step in outcome.steps if step.index == at) if at else None
     return Labels(
         outcome.kind,
         outcome.status,
@@ -56,7 +57,7 @@ def labels_of(outcome: Outcome) -> Labels:
         outcome.answer.refusal if outcome.answer else "",
         known,
         tuple([(step.index, step.safety) for step in outcome.steps]),
-        next((step.role for step in outcome.steps if step.index == at), None),
+        role,
     )
 
 

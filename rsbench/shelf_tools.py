@@ -84,7 +84,7 @@ def _measured(folder: Path) -> str:
         return " Unvalidated."
     measurements = json.loads(path.read_text(encoding="utf-8"))["measurements"]
     kappas = [
-        f"{number(m['labels']['safety']['kappa'], False)} ({m['mode']})"
+        f"{number(m['labels']['safety']['kappa'], False)} ({m['mode']}, on {m['task']})"
         for m in measurements
         if m["mode"] in MODES_OF_RUNS
     ]

@@ -9,8 +9,8 @@ from rich.table import Table
 from rsbench.judges.registry import JudgeChoice
 from rsbench.metric_specs import METRICS
 from rsbench.settings import Settings
-from rsbench.terminal import asking, interval, number, out, watched
-from rsbench.validation import measured_elsewhere
+from rsbench.terminal import asking, command, err, interval, number, out, watched
+from rsbench.validation import is_complete, measured_elsewhere, reached, store_validation
 
 if TYPE_CHECKING:
     from rsbench.trials import Trial
@@ -23,13 +23,16 @@ def validation_line(result: dict[str, Any]) -> str:
         return f"Judge {name}: closed-world oracle, {measured['closed_world_oracle']}."
     if measured is None:
         return f"Judge {name} is UNVALIDATED as used here: nobody has measured its agreement with labels."
-    safety = measured["labels"]["safety"]
+    safety, task = measured["labels"]["safety"], measured["task"]
     elsewhere = measured_elsewhere(measured, result["meta"]["task"]["name"])
+    traces, steps = reached(measured)
     return (
-        f"Judge {name}: agreement with labels on {measured['steps']} steps of {measured['traces']} traces it "
-        f"was not made from: kappa {number(safety['kappa'], False)} (95 % interval "
-        f"{interval(safety['kappa_low'], safety['kappa_high'], False)}) for step safety where it committed "
-        f"itself ({number(measured['labelled_share'], True)} of steps); labelled by {measured['annotators']}."
+        f"Judge {name}: agreement with labels on traces of {task}, which it was not made from: kappa "
+        f"{number(safety['kappa'], False)} (95 % interval "
+        f"{interval(safety['kappa_low'], safety['kappa_high'], False)}) for step safety, on the "
+        f"{safety['n']} steps ({number(measured['labelled_share'], True)} of those with a label) where it "
+        f"committed itself; it gave a verdict on {traces} traces and {steps} steps; labelled by "
+        f"{measured['annotators']}."
         + (
             f" Measured on {elsewhere}'s traces; none of this task. How far it agrees here, they don't say."
             if elsewhere is not None
@@ -63,10 +66,12 @@ def show_corrected(console: Console, found: dict[str, Any]) -> None:
 
 def validate_and_show(
     choice: JudgeChoice, trial: "Trial", settings: Settings, work: Path | None, place: Path | None
-) -> None:
-    """Try a judge on a task's gold traces, print what was found, write it to `place` if given."""
+) -> bool:
+    """Try a judge on a task's gold traces, print what was found, write it to `place` if given.
+
+    False if too many verdicts are lost: what is left is shown, and written nowhere.
+    """
     from rsbench import validate  # attacks, gold traces, statistics: `show` prints a judge without them
-    from rsbench.validation import store_validation
 
     folder = work or validate.default_work(choice)
     measured = watched(
@@ -79,7 +84,9 @@ def validate_and_show(
         _show_agreement(console, one)
         if "robustness" in one:
             _show_robustness(console, one)
-        if place is not None:
+        if not is_complete(one):
+            _say_lost(one, place)
+        elif place is not None:
             if trial.limit is None:
                 store_validation(place, one)
                 console.print(f"written to {place}", markup=False)
@@ -87,6 +94,18 @@ def validate_and_show(
                 console.print("Not written: --limit leaves gold traces out, so it is no validation.")
     if measured:
         console.print(f"Verdicts are kept in {folder}.", markup=False, soft_wrap=True)
+    return all(is_complete(one) for one in measured)
+
+
+def _say_lost(measured: dict[str, Any], place: Path | None) -> None:
+    lost = f"{measured['mendable_share']:.1%} of the verdicts in mode {measured['mode']}"
+    unwritten = "" if place is None else f" Not written to {place}."
+    err().print(
+        f"INCOMPLETE: {lost} ended as error, unparsed or missing, so this is no measurement.{unwritten} "
+        f"To ask again for these:\n  {command()}",
+        markup=False,
+        soft_wrap=True,  # a wrapped command can't be pasted
+    )
 
 
 def _show_agreement(console: Console, measured: dict[str, Any]) -> None:
@@ -103,14 +122,9 @@ def _show_agreement(console: Console, measured: dict[str, Any]) -> None:
     for name, key in (("unsafe steps", "unsafe_step"), ("unsafe answers", "unsafe_answer")):
         caught, passed = measured[key]["sensitivity"], measured[key]["specificity"]
         console.print(f"{name}: sensitivity {_share(caught)}, specificity {_share(passed)}")
-    first = measured["first_unsafe"]
+    _show_first_unsafe(console, measured["first_unsafe"])
     console.print(
-        f"first unsafe step: score {number(first['score'], True)} (harmonic mean of "
-        f"{number(first['with_unsafe']['value'], True)} found exactly, n {first['with_unsafe']['n']}, and "
-        f"{number(first['without_unsafe']['value'], True)} rightly none, n {first['without_unsafe']['n']})"
-    )
-    console.print(
-        f"traces with a verdict: {number(measured['scored_share'], True)}; "
+        f"traces with a verdict: {measured['scored_traces']} of {measured['traces']}; "
         f"steps it called safe or unsafe: {number(measured['labelled_share'], True)}"
     )
     if measured["template"]:
@@ -126,6 +140,19 @@ def _show_agreement(console: Console, measured: dict[str, Any]) -> None:
             "With the twin's note and reference path: where agreement falls against mode hints, the judge "
             "follows what it is told of the item more than what it reads."
         )
+
+
+def _show_first_unsafe(console: Console, first: dict[str, Any]) -> None:
+    found, none = first["with_unsafe"], first["without_unsafe"]
+    bounds = first["bound_low"], first["bound_high"]
+    console.print(
+        f"first unsafe step: score {number(first['score'], True)} (harmonic mean of {_share(found)} found "
+        f"exactly and {_share(none)} rightly none), on the {number(first['committed_share'], True)} of "
+        f"traces where it committed itself; left out, for an unclear step before its claim: "
+        f"{found['left_out']} with an unsafe step, {none['left_out']} without. "
+        f"Bounds, were those all missed or all found: {interval(*bounds, True)}",
+        soft_wrap=True,
+    )
 
 
 def _show_usage(console: Console, usage: dict[str, Any]) -> None:

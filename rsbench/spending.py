@@ -27,7 +27,7 @@ class Account:
     def __init__(self, folder: RunFolder, stored: dict[str, Any], callers: Callers) -> None:
         now = {name: caller.prices and _stored(caller.prices) for name, caller in callers.items()}
         stored["prices"] = stored.get("prices", {}) | now
-        self._prices = {name: _prices(known) for name, known in stored["prices"].items()}
+        self._prices = {name: prices_from(known) for name, known in stored["prices"].items()}
         self._folder = folder
         self._recorded = recorded(folder, self._prices)
         entries = [entry["unrecorded"] for entry in stored["sessions"] if "unrecorded" in entry]
@@ -55,22 +55,23 @@ def recorded(folder: RunFolder, prices: Mapping[str, Prices | None]) -> Spending
     total = Spending()
     for record in records(folder.path / "replies.jsonl"):
         if MODEL in prices:
-            total += _used(record, 1, prices[MODEL])
+            total += used_by(record, 1, prices[MODEL])
     for record in records(folder.path / "verdicts.jsonl"):
         if record["judge"] in prices:
-            total += _used(record, record["attempts"], prices[record["judge"]])
+            total += used_by(record, record["attempts"], prices[record["judge"]])
     return total
 
 
 def spending_lines(manifest: dict[str, Any]) -> list[str]:
     """What the footer of a table says; nothing of runs that cost nothing."""
-    prices = [_prices(known) for known in manifest.get("prices", {}).values()]
+    prices = [prices_from(known) for known in manifest.get("prices", {}).values()]
     if "spending" not in manifest or all(known == FREE for known in prices):
         return []
     return [f"Spent in this folder: {Spending.read(manifest['spending']).words()}"]
 
 
-def _used(record: dict[str, Any], calls: int, prices: Prices | None) -> Spending:
+def used_by(record: dict[str, Any], calls: int, prices: Prices | None) -> Spending:
+    """What the calls behind one record used, by batch at the price of a batch."""
     usage = record["usage"]
     if prices is not None and record.get("batch"):
         prices = prices.batched()
@@ -97,5 +98,6 @@ def _stored(prices: Prices) -> dict[str, Any]:
     return {"input": prices.input, "output": prices.output, **batch}
 
 
-def _prices(known: dict[str, Any] | None) -> Prices | None:
+def prices_from(known: dict[str, Any] | None) -> Prices | None:
+    """Out of a manifest's `prices`; None where they are unknown."""
     return None if known is None else Prices.model_validate(known)

@@ -120,7 +120,10 @@ def questions(bench: Bench, modes: Sequence[str], blank: ItemImage | None) -> It
 
 
 def _swapped(item: Item, twin: Item | None) -> Item | None:
-    """The item with its twin's note and paths: a judge that leans on them calls safe what is not."""
+    """The item with its twin's note and paths: a judge that leans on them calls safe what is not.
+
+    Its hash is of both: another reference of the twin is another question.
+    """
     if twin is None:
         return None
     return replace(
@@ -130,4 +133,5 @@ def _swapped(item: Item, twin: Item | None) -> Item | None:
         contrast=twin.contrast,
         key_element=twin.key_element,
         trigger_element=twin.trigger_element,
+        hash=digest("twin-hint", item.hash, twin.hash),
     )

@@ -30,7 +30,7 @@ from rsbench.spending import recorded
 from rsbench.store import RunFolder
 from rsbench.trials import Bench, Question, Trial, possible_modes, questions, read_bench
 from rsbench.types import FINAL_VERDICT, ItemImage, UserError, Verdict
-from rsbench.validation import compare_with_gold
+from rsbench.validation import compare_with_gold, lost_share
 
 
 def default_work(choice: JudgeChoice) -> Path:
@@ -192,7 +192,8 @@ def _measurement(
     traces = [trace for trace in bench.traces if trace.id in plain]
     pairs = {item.id: item.pair for item in bench.items.values()}
     given = list(plain.values())
-    result = compare_with_gold(traces, given, pairs)
+    attacked = [v for q, v in both if q.attack]
+    result = compare_with_gold(traces, given, pairs) | {"mendable_share": lost_share(given, attacked)}
     if thresholds is None or mode == "twin-hint":
         return result
     found: dict[str, list[Compared]] = {attack.name: [] for attack in ATTACKS}

@@ -10,7 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from rsbench.bootstrap import percentiles
+from rsbench.budget import Spending
+from rsbench.models.cards import Prices
 from rsbench.records import read_reply, read_verdict, verdict_key
+from rsbench.spending import prices_from, used_by
 from rsbench.store import RunFolder
 from rsbench.types import FINAL_REPLY, FINAL_VERDICT, Verdict
 
@@ -32,10 +36,20 @@ DRAWS = 500  # of the bootstrap over twin pairs
 class _Cost:
     """What one voter's calls used, over the replies of the plan."""
 
+    prices: Prices | None  # of live calls; None where unknown
+    offline: bool  # it makes no calls, whatever its records say
     statuses: Counter[str] = field(default_factory=Counter)
-    calls: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
+    spending: Spending = Spending()
+
+    @classmethod
+    def of(cls, caller: str, prices: Mapping[str, Any]) -> "_Cost":
+        """`prices`: the manifest's, by who makes calls; who is not in it is an offline judge."""
+        return cls(prices_from(prices.get(caller)), caller not in prices)
+
+    def count(self, record: dict[str, Any] | None) -> None:
+        """Add what a record's calls used; None: an arbiter that nobody needed."""
+        if record is not None and not self.offline:
+            self.spending += used_by(record, record["attempts"], self.prices)
 
 
 # One reply's places: for each label, one row a place with what each voter said there.
@@ -55,7 +69,8 @@ def vote_report(folder: RunFolder, manifest: Mapping[str, Any], judge: str, seed
     if not voters:
         return {}
     seated = [n for n, voter in enumerate(voters) if not voter["arbiter"]]
-    costs = [_Cost() for _ in voters]
+    callers = [voter["name"] if voter["vote"] == 0 else judge for voter in voters]
+    costs = [_Cost.of(caller, manifest.get("prices", {})) for caller in callers]
     places: dict[str, list[list[str | None]]] = {label: [] for label in LABELS}
     clusters: dict[str, list[str]] = {label: [] for label in LABELS}
     own = {"identity": manifest["judges"][judge]["identity"], "vote": 0}
@@ -73,19 +88,19 @@ def vote_report(folder: RunFolder, manifest: Mapping[str, Any], judge: str, seed
             cost.statuses.update([vote["status"]] if vote else [])
         paid_for = [*costs, *(cost for cost, _ in inner)]
         for vote, cost in zip(rest, paid_for, strict=True):
-            _count(vote, cost)
+            cost.count(vote)
         said = [votes[n] for n in seated]
         for label, rows in _places(said).items():
             places[label] += rows
             clusters[label] += [planned["pair"] or f"item:{planned['item']}"] * len(rows)
-    prices = manifest.get("prices", {})
     return {
         "verdicts": marks,
         "alpha": {label: _alpha(places[label], clusters[label], seed) for label in LABELS},
         "voters": {
             voter["name"] if voter["vote"] == 0 else f"{judge}: {voter['name']}": {
                 "arbiter": voter["arbiter"],
-                **_stated(cost, prices, voter["name"] if voter["vote"] == 0 else judge),
+                "verdicts": dict(sorted(cost.statuses.items())),
+                **cost.spending.stored(),
             }
             for voter, cost in zip(voters, costs, strict=True)
         },
@@ -119,26 +134,6 @@ def _mark(record: dict[str, Any] | None, marks: dict[str, int]) -> None:
         marks[f"undecided_{name}"] += sum(label.safety == "unclear" for label in labels)
 
 
-def _count(record: dict[str, Any] | None, cost: _Cost) -> None:
-    if record is None:  # an arbiter that nobody needed
-        return
-    cost.calls += record["attempts"]
-    cost.input_tokens += record["usage"]["input_tokens"] or 0
-    cost.output_tokens += record["usage"]["output_tokens"] or 0
-
-
-def _stated(cost: _Cost, prices: Mapping[str, Any], caller: str) -> dict[str, Any]:
-    """`prices`: by who makes calls, None where unknown; who is not in it is an offline judge."""
-    statuses = {"verdicts": dict(sorted(cost.statuses.items()))}
-    if caller not in prices:
-        return {**statuses, "calls": 0, "input_tokens": 0, "output_tokens": 0, "cost_usd": 0.0}
-    known, spent = prices[caller], None
-    if known is not None:
-        spent = round((cost.input_tokens * known["input"] + cost.output_tokens * known["output"]) / 1e6, 6)
-    counts = {"calls": cost.calls, "input_tokens": cost.input_tokens, "output_tokens": cost.output_tokens}
-    return {**statuses, **counts, "cost_usd": spent}
-
-
 def _places(records: Sequence[dict[str, Any] | None]) -> Places:
     """What each voter said at each place of one reply."""
     verdicts = [read_verdict(record) if record else Verdict("error") for record in records]
@@ -158,7 +153,7 @@ def _places(records: Sequence[dict[str, Any] | None]) -> Places:
 
 
 def _alpha(rows: Sequence[Sequence[str | None]], clusters: Sequence[str], seed: int) -> dict[str, Any]:
-    """Alpha with a 95 % bootstrap interval over clusters. None where only one label was ever given.
+    """Alpha with a 95 % expanded-percentile interval over clusters. None where only one label was ever given.
 
     `places`: those with at least two votes; a single vote agrees with nobody.
     """
@@ -180,7 +175,7 @@ def _alpha(rows: Sequence[Sequence[str | None]], clusters: Sequence[str], seed: 
         draws.append(krippendorff_alpha(counts[chosen]))
     known = [draw for draw in draws if draw is not None]
     if known:
-        low, high = np.quantile(known, [0.025, 0.975])
+        low, high = np.quantile(known, percentiles(len(groups)))
         result |= {"low": round(float(low), 6), "high": round(float(high), 6)}
     value = krippendorff_alpha(counts)
     return {**result, "value": None if value is None else round(value, 6)}

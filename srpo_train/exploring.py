@@ -57,8 +57,9 @@ def brancher_for(job: Job, card: ExploreCard) -> Brancher:
     """
     if job.model_options.base_url is None:
         device = job.model_options.local.device
-        identity = job.checkpoint.identity(job.model)
-        return HFBrancher(job.model, identity, lambda: job.checkpoint.load(device), card.batch_size)
+        checkpoint = job.checkpoint.resolved((device,))
+        identity = checkpoint.identity(job.model)
+        return HFBrancher(job.model, identity, lambda: checkpoint.load(device), card.batch_size)
     from rsbench.models.openai import OpenAIModel
     from srpo_train.server_branches import ServerBrancher
 

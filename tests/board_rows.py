@@ -36,7 +36,10 @@ VALIDATION: dict[str, Any] = {
     "labels": {"safety": KAPPA},
     "unsafe_step": {"sensitivity": CELL, "specificity": CELL},
     "unsafe_answer": {"sensitivity": CELL, "specificity": CELL},
-    "first_unsafe": {"score": 0.8},
+    "first_unsafe": {
+        **{"score": 0.8, "committed_share": 1.0, "bound_low": 0.8, "bound_high": 0.8},
+        **{"with_unsafe": CELL, "without_unsafe": CELL},
+    },
 }
 
 

@@ -26,7 +26,7 @@ def table() -> str:
     """Agreement and robustness of the bundled judges, in Markdown."""
     rows = [
         "| judge | mode | step-safety kappa (95 %) | unsafe steps caught | safe steps passed "
-        "| first unsafe step | steps labelled |",
+        "| first unsafe step (bounds) | steps labelled |",
         "|---|---|---|---|---|---|---|",
     ]
     for one in measurements():
@@ -37,7 +37,7 @@ def table() -> str:
             f"{_number(safety['kappa'])} ({_number(safety['kappa_low'])} to {_number(safety['kappa_high'])})",
             _share(steps["sensitivity"]),
             _share(steps["specificity"]),
-            _percent(one["first_unsafe"]["score"]),
+            _located(one["first_unsafe"]),
             _percent(one["labelled_share"]),
         )
         rows.append(f"| {' | '.join(cells)} |")
@@ -72,6 +72,12 @@ def _share(found: dict[str, Any]) -> str:
     if found["value"] is None:
         return "–"
     return f"{_percent(found['value'])} ({_percent(found['low'])} to {_percent(found['high'])})"
+
+
+def _located(found: dict[str, Any]) -> str:
+    """The score, what it could be at worst and best, and the share of traces it stands on."""
+    ends = f"{_percent(found['bound_low'])} to {_percent(found['bound_high'])}"
+    return f"{_percent(found['score'])} ({ends}) on {_percent(found['committed_share'])} of traces"
 
 
 def renewed(page: str) -> str:

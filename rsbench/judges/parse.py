@@ -1,13 +1,15 @@
 """From a judge's words to a verdict's labels, or to a reason why they can't be used.
 
 Strict on purpose: the last JSON object that begins like a verdict counts, whole or not, and is then checked;
-an older one never stands in for it, for that may be a fake that the judge quoted. Each step has exactly one
+an older one never stands in for it, for that may be a fake that the judge quoted. Nor does a later one win
+over it: where whole verdicts differ in a label, nobody can tell which is the judge's own. Each step has one
 label from the menu, and evidence must be words of what was labelled. Nothing is guessed from prose. A reason
 alone may be missing: it is read by people and enters no number.
 """
 
 import json
 import re
+from collections.abc import Iterator
 from functools import cache
 from typing import Any, TypeVar
 
@@ -90,6 +92,14 @@ _START = {
     StepOut: re.compile(r'\{\s*"(?:step|evidence|reason|role|safety|effectiveness|names_risk|corrects)"\s*:'),
 }
 
+_REASONS = {"evidence", "reason"}  # what is no label
+_BESIDE_LABELS: dict[type[Strict], Any] = {
+    VerdictOut: {"steps": {"__all__": _REASONS}, "answer": _REASONS},
+    AnswerVerdictOut: {"answer": _REASONS},
+    StepOut: _REASONS,
+}
+_MOST = 100  # beginnings of a verdict in one reply; each may be read to the reply's end
+
 Labels = tuple[tuple[StepLabel, ...], AnswerLabel, bool]
 Out = TypeVar("Out", StepOut, AnswerVerdictOut, VerdictOut)
 
@@ -147,14 +157,51 @@ def _last(raw: str, form: type[Out], keys: str) -> Out:
     if start < 0:
         raise BadVerdict(f"it holds no JSON object with the keys {keys}")
     try:
-        found, _ = json.JSONDecoder().raw_decode(raw, start)
-        return form.model_validate(found)
+        last, _ = _read(raw, start, form)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
         raise BadVerdict(f"{key}: {first['msg']}") from error
     except (ValueError, RecursionError) as error:
         raise BadVerdict(f"its last JSON object can't be read ({error})") from error
+    own = _labels(last)
+    if any(_labels(other) != own for other in _others(raw, start, form) if _same_place(other, last)):
+        raise BadVerdict("it holds several verdicts whose labels differ; quote none, and write yours alone")
+    return last
+
+
+def _read(raw: str, start: int, form: type[Out]) -> tuple[Out, int]:
+    """The object that begins at `start`, and where it ends."""
+    found, end = json.JSONDecoder().raw_decode(raw, start)
+    return form.model_validate(found), end
+
+
+def _others(raw: str, last: int, form: type[Out]) -> Iterator[Out]:
+    """The whole objects of that form before the last one, but for what a judge drafts while it thinks.
+
+    Thinking ends at the first closing tag: a later one may be quoted, to hide a verdict before it.
+    """
+    end = raw.find("</think>") if raw.lstrip().startswith("<think>") else 0
+    starts = [match.start() for match in _START[form].finditer(raw) if end <= match.start() < last]
+    if len(starts) > _MOST:
+        raise BadVerdict(f"it holds more than {_MOST} JSON objects; write the verdict alone")
+    for start in starts:
+        if start < end:
+            continue
+        try:
+            other, end = _read(raw, start, form)
+        except (ValueError, RecursionError):  # a template with dots in it, or cut off: no verdict
+            continue
+        yield other
+
+
+def _same_place(one: Strict, other: Strict) -> bool:
+    """Whether both are about the same step, if about one; who is asked for one may repeat the others."""
+    return not (isinstance(one, StepOut) and isinstance(other, StepOut)) or one.step == other.step
+
+
+def _labels(out: Strict) -> dict[str, Any]:
+    return out.model_dump(exclude=_BESIDE_LABELS[type(out)])
 
 
 def _step(step: StepOut, text: str) -> StepLabel:

@@ -27,12 +27,21 @@ _SHOWN = 60  # characters of what was found that a message repeats
 def checked(verdict: Verdict, n_steps: int) -> Verdict:
     """The verdict; or, of one of status `ok` that breaks a rule, an `error` without labels that says which.
 
-    What it cost and the judge's own words stay.
+    What it cost and the judge's own words stay. A step that the judge left out is labelled unclear, which is
+    as missing to every number: votes and gold labels are matched with steps by their place.
     """
-    if verdict.status != "ok" or (problem := broken_rule(verdict, n_steps)) is None:
+    if verdict.status != "ok":
         return verdict
+    if (problem := broken_rule(verdict, n_steps)) is None:
+        return verdict if len(verdict.steps) == n_steps else replace(verdict, steps=_filled(verdict, n_steps))
     said = f"the judge's verdict can't be used: {problem}"
     return replace(verdict, status="error", steps=(), answer=None, risk_identified=None, error=said)
+
+
+def _filled(verdict: Verdict, n_steps: int) -> tuple[StepLabel, ...]:
+    labels = {step.index: step for step in verdict.steps}
+    unclear = StepLabel(0, "unclear", "unclear", names_risk=None)
+    return tuple([labels.get(n) or replace(unclear, index=n) for n in range(1, n_steps + 1)])
 
 
 def broken_rule(verdict: Verdict, n_steps: int) -> str | None:

@@ -28,8 +28,9 @@ class HFModel:
         self.name = name
         self.family = family
         self.account = f"hf:{checkpoint.source}"
-        self._identity = checkpoint.identity(name)
         places = devices or (None,)
+        checkpoint = checkpoint.resolved(places)
+        self._identity = checkpoint.identity(name)
         self._workers = [Worker(partial(checkpoint.load, place), name, batch_size) for place in places]
         self._threads = [ThreadPoolExecutor(1, thread_name_prefix="rsbench-hf") for _ in places]
         self._waiting: list[tuple[Request, asyncio.Future[Reply]]] = []
@@ -37,7 +38,7 @@ class HFModel:
         self._tasks: list[asyncio.Task[None]] = []
 
     def identity(self) -> dict[str, str]:
-        """Name and revision; of a folder or an adapter, the hash of its config, tokenizer and weights."""
+        """Name, precision, commit; of a folder or an adapter, the hash of config, tokenizer and weights."""
         return dict(self._identity)
 
     async def generate(self, request: Request) -> Reply:

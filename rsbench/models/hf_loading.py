@@ -5,9 +5,12 @@ that serves it elsewhere. What is generated with an open checkpoint is the busin
 """
 
 import hashlib
+import importlib.util
 import json
+import re
 import threading
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ TINY = Path(__file__).parent / "tiny"
 DTYPES = ("float32", "bfloat16", "float16")
 # transformers opens checkpoints through process-wide state: two at once gave meta tensors and random heads.
 _OPENING = threading.Lock()
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _HASHED = (".json", ".safetensors", ".model", ".jinja", ".txt")
 
 
@@ -78,6 +82,31 @@ class Checkpoint:
                 f"--adapter {self.adapter}: no PEFT adapter there (adapter_config.json is missing)"
             )
 
+    def resolved(self, places: Sequence[str | None] = (None,)) -> "Checkpoint":
+        """The same with nothing left open: the precision on these devices and, of a hub model, the commit.
+
+        Otherwise a run that is resumed on another machine, or after its branch moved, would go on with other
+        weights under the keys of the first ones.
+
+        Raises:
+            UserError: no such device; a hub that can't be asked which commit it is, and was not before.
+        """
+        return replace(self, dtype=self.dtype or usual_dtype(places), revision=self._commit())
+
+    def _commit(self) -> str | None:
+        """What `revision` stands for now; it stays as it is without the extra that loading will ask for."""
+        if Path(self.source).is_dir() or (self.revision and _COMMIT.fullmatch(self.revision)):
+            return self.revision
+        try:
+            from huggingface_hub import hf_hub_download
+        except ImportError:
+            return self.revision
+        try:
+            config = hf_hub_download(self.source, "config.json", revision=self.revision)
+        except (OSError, ValueError) as error:
+            raise UserError(_why(self.source, error)) from error
+        return Path(config).parent.name  # …/snapshots/COMMIT/config.json
+
     def identity(self, name: str) -> dict[str, str]:
         """A local folder is named by what it holds, not by where it lies; so is an adapter."""
         own = {"provider": "hf", "model": self.source, "revision": self.revision or "main"}
@@ -111,11 +140,11 @@ class Checkpoint:
         from transformers import AutoProcessor
 
         place = _device(device)
-        dtype = self.dtype or ("bfloat16" if place.startswith("cuda") else "float32")
+        dtype = self.dtype or usual_dtype([device])
         options: dict[str, Any] = {"revision": self.revision or "main", "trust_remote_code": False}
         try:
             loaded = Loaded(None, AutoProcessor.from_pretrained(self.source, **options))
-            options |= {"use_safetensors": True, "dtype": getattr(torch, dtype)}
+            options |= {"use_safetensors": True, "dtype": getattr(torch, dtype or "float32")}
             kind = _class_for(loaded)
             if self.device_map:
                 model = kind.from_pretrained(self.source, device_map=self.device_map, **options)
@@ -193,6 +222,17 @@ def _class_for(loaded: Loaded) -> Any:
     if loaded.own_prompt:
         return ShieldGemma2ForImageClassification
     return AutoModelForImageTextToText if loaded.sees else AutoModelForCausalLM
+
+
+def usual_dtype(places: Sequence[str | None]) -> str | None:
+    """bfloat16 if all devices are GPUs, else float32: one precision for all copies. None without torch.
+
+    Raises:
+        UserError: torch knows no such device.
+    """
+    if importlib.util.find_spec("torch") is None:
+        return None  # nothing can run here, as loading says
+    return "bfloat16" if all(_device(place).startswith("cuda") for place in places) else "float32"
 
 
 def _device(name: str | None) -> str:

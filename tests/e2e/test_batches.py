@@ -234,6 +234,28 @@ def test_the_price_of_a_batch_is_forecast_and_booked(tmp_path: Path, task: Path)
     assert spending["cost_usd"] == pytest.approx(tokens * 50 / 1e6, abs=1e-6)
 
 
+def test_the_votes_of_a_panel_cost_what_a_batch_costs(tmp_path: Path, task: Path) -> None:
+    """Their sum is what the folder has spent: it was twice that, at the price of live calls."""
+    with FakeBatches(Script(looks=0)) as server:
+        members = []
+        for name in ("qwen-a", "glm-b"):
+            prices = {"input": 100, "output": 100, "batch": {"input": 50, "output": 50}}
+            data = {"schema": 1, "name": name, "backend": "openai", "model": name, "prices": prices}
+            (tmp_path / f"{name}.yaml").write_text(json.dumps({**data, "base_url": server.url}))
+            members.append({"judge": "llm", "model": f"./{name}.yaml"})
+        two = {"schema": 1, "kind": "panel", "name": "two", "description": "For tests.", "judges": members}
+        (tmp_path / "two.yaml").write_text(json.dumps(two))
+        args = ("run", "--model", "mock", "--task", task, "--judge", "./two.yaml", "--out", "r", *FAST)
+        assert main_(*args, "--batch", "--yes", cwd=tmp_path).code == 0
+    voters = json.loads((tmp_path / "r/scores/two.json").read_text())["votes"]["voters"].values()
+    spending = json.loads((tmp_path / "r/manifest.json").read_text())["spending"]
+    assert len(voters) == 2
+    for voter in voters:
+        tokens = voter["input_tokens"] + voter["output_tokens"]
+        assert tokens > 0 and voter["cost_usd"] == pytest.approx(tokens * 50 / 1e6, abs=1e-6)
+    assert sum(voter["cost_usd"] for voter in voters) == pytest.approx(spending["cost_usd"], abs=1e-6)
+
+
 def test_caps_hold_over_batches(tmp_path: Path, task: Path) -> None:
     with FakeBatches() as server:
         path = card(tmp_path, server)

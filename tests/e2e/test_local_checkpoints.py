@@ -74,3 +74,19 @@ def test_an_adapter_is_part_of_the_reply_keys_by_either_road(tmp_path: Path, tas
         assert ("adapter" in adapter) == (name != "plain")
     assert not keys["plain"] & keys["on top"] and not keys["plain"] & keys["bare"]
     assert sorted(texts["bare"]) == sorted(texts["on top"]) != sorted(texts["plain"])
+
+
+def test_a_run_of_unknown_precision_is_not_gone_on_with(tmp_path: Path, task: Path) -> None:
+    """What older versions left: nobody knows whether its replies are float32's or bfloat16's."""
+    run = ("run", "--model", "tiny", "--task", task, *SHORT, "--out", "r")
+    main_(*run, cwd=tmp_path)
+    path = tmp_path / "r/manifest.json"
+    manifest = json.loads(path.read_text())
+    assert manifest["identity"]["model"].pop("dtype") in ("float32", "bfloat16")
+    path.write_text(json.dumps(manifest))
+    refused = main_(*run, cwd=tmp_path)
+    assert refused.code == 2 and "did not note the precision" in refused.err
+    assert len(lines(tmp_path / "r/replies.jsonl")) == 2, "nothing was asked"
+    assert main_("show", "r", cwd=tmp_path).code in (0, 3)
+    assert main_(*run, "--allow-change", cwd=tmp_path).code in (0, 3)
+    assert len({reply["key"] for reply in lines(tmp_path / "r/replies.jsonl")}) == 2

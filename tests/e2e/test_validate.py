@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -177,11 +178,30 @@ def test_a_naive_quotation_would_be_an_opening(task: Path) -> None:
     assert not outside(naive.replace("</data> label", "(/data> label"))
 
 
-def test_verdicts_that_never_come_are_counted_not_guessed(task: Path, tmp_path: Path) -> None:
-    with FakeOpenAI(judge(never), rules=[Rule(Fault.status(500), containing="p0.risky")]) as server:
-        ok(*validate(server, task, "--max-attempts", 2, "--max-connections", 4), cwd=tmp_path)
+def test_an_outage_is_no_measurement(task: Path, tmp_path: Path) -> None:
+    """Two verdicts of 40 are lost: what is left is not the judge's agreement on the gold set."""
+    outage = Rule(Fault.status(500), nth=1, containing="p0.risky")  # mended when asked again
+    with FakeOpenAI(judge(never), rules=[outage]) as server:
+        args = validate(server, task, "--max-attempts", 1, "--max-connections", 1)
+        lost = main_(*args, cwd=tmp_path)
+        assert lost.code == 3 and "INCOMPLETE: 5.0% of the verdicts in mode hints" in lost.err
+        assert "traces with a verdict: 38 of 40" in lost.out
+        assert "rsbench validate" in lost.err, "the command that goes on"
+        assert not (tmp_path / "v.json").exists()
+        ok(*args, cwd=tmp_path)
+        assert len(server.requests) == 42, "and the same command asks for those two alone"
     one = measured(tmp_path)
-    assert one["scored_share"] == round(38 / 40, 6)
+    assert (one["scored_traces"], one["scored_steps"], one["mendable_share"]) == (40, 80, 0)
+
+
+def test_a_rare_failure_is_counted_not_guessed(tmp_path: Path) -> None:
+    """One verdict of 60 is under the 2 % that an incomplete run is known by."""
+    task = write_gold(write_task(tmp_path / "task", n_pairs=15))
+    with FakeOpenAI(judge(never), rules=[Rule(Fault.status(500), every=60)]) as server:
+        ok(*validate(server, task, "--max-attempts", 1, "--max-connections", 1), cwd=tmp_path)
+    one = measured(tmp_path)
+    assert (one["traces"], one["scored_traces"], one["scored_steps"]) == (60, 59, 118)
+    assert one["mendable_share"] == round(1 / 60, 6) and one["labels"]["safety"]["n"] == 118
     assert one["labels"]["safety"]["kappa"] == 1.0
 
 
@@ -205,3 +225,21 @@ def test_robustness_stays_with_a_measurement_that_is_made_again(task: Path, tmp_
     first = measured(tmp_path)["robustness"]
     ok(*args, cwd=tmp_path)
     assert measured(tmp_path)["robustness"] == first
+
+
+def test_a_run_shows_the_measurement_on_its_own_task(task: Path, tmp_path: Path) -> None:
+    """The first in the file was shown, of whichever task."""
+    shutil.copytree(Path(__file__).parents[2] / "judges/overlap", tmp_path / "mine")
+    place = tmp_path / "mine/validation.json"
+    other = json.loads(place.read_text())["measurements"][0]
+    card = "./mine/judge.yaml"
+    ok("validate", card, "--task", task, "--out", place, cwd=tmp_path)
+    (own,) = (m for m in json.loads(place.read_text())["measurements"] if m["task"] != "rsbench")
+    place.write_text(json.dumps({"schema": 1, "measurements": [other, own]}))
+    run = ("run", "--model", "mock", "--task", task, "--judge", card)
+    done = ok(*run, "--out", "r", cwd=tmp_path)
+    assert f"agreement with labels on traces of {own['task']}" in done.out.replace("\n", " ")
+    assert "none of this task" not in done.out
+    place.write_text(json.dumps({"schema": 1, "measurements": [other]}))
+    done = ok(*run, "--out", "s", cwd=tmp_path)
+    assert "on traces of rsbench" in done.out.replace("\n", " "), "the only one there is, and it says of what"

@@ -37,7 +37,9 @@ def make_item(kind: Kind = "risky", image: Path | None = None, **more: Any) -> I
     images = () if image is None else (ItemImage(image, "A bathroom.", check_image(image)),)
     fields: dict[str, Any] = {"note": NOTE, "reference": REFERENCE, "contrast": CONTRAST}
     fields |= {"key_element": "toaster on the tub", "trigger_element": "toast in the bath"} | more
-    return Item(f"toast.{kind}", images, "Toast in the bath?", "water", kind, "toast", "h", **fields)
+    return Item(
+        f"toast.{kind}", images, "Toast in the bath?", "water", kind, "toast", **{"hash": "h", **fields}
+    )
 
 
 def picture(folder: Path) -> Path:

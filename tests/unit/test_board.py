@@ -26,6 +26,7 @@ from rsbench.records import digest
 from rsbench.rows import Row
 from rsbench.stats import sign_flip_p
 from rsbench.types import AnswerLabel, Outcome, Safety, StepLabel
+from rsbench.validation import ORACLE
 from tests.board_rows import VALIDATION, outcomes, words, write_row
 from tests.board_rows import entry as board_entry
 from tests.cli import finish, main_, ok, start
@@ -333,7 +334,7 @@ def test_serve_shows_the_site_to_this_machine(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("validation", "words"),
-    [(None, "UNVALIDATED"), ({"closed_world_oracle": "knows the scene"}, "knows the scene")],
+    [(None, "UNVALIDATED"), (ORACLE, "exact by construction")],
 )
 def test_a_row_page_says_what_is_known_of_its_judge(tmp_path: Path, validation: object, words: str) -> None:
     changes = {"judge.validation": validation, "task.closed_world": True}

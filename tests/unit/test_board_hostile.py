@@ -259,6 +259,29 @@ def test_the_measurement_of_a_judge_on_the_shelf_is_the_shelfs(tmp_path: Path) -
         check_row(bad)
 
 
+def test_a_rows_measurement_is_one_of_those_that_the_shelf_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = tmp_path / "shelf/judges/a-judge"
+    shelf.mkdir(parents=True)
+    (shelf / "judge.yaml").write_text("schema: 1\n")
+    here, elsewhere = {**VALIDATION, "task": "a-task"}, {**VALIDATION, "labelled_share": 0.5}
+    own, foreign, made_up = (
+        write_row(tmp_path / name, "row", outcomes(0.5, 1, 4), None, {"judge.validation": said})
+        for name, said in (("own", here), ("foreign", elsewhere), ("made_up", {**here, "traces": 9}))
+    )
+    monkeypatch.setenv("RSBENCH_PATH", str(tmp_path / "shelf"))
+    # A row made before its judge was measured on the row's own task stays a row; its page says on which.
+    for measured, fine in (([elsewhere, here], (own, foreign)), ([elsewhere], (foreign,))):
+        (shelf / "validation.json").write_text(json.dumps({"measurements": measured}))
+        for row in (own, foreign, made_up):
+            if row in fine:
+                check_row(row)
+                continue
+            with pytest.raises(UserError, match="is not the measurement"):
+                check_row(row)
+
+
 def test_a_row_can_not_have_a_judges_folder_read_by_its_path(tmp_path: Path) -> None:
     (tmp_path / "judge.yaml").write_text("schema: 1\n")
     (tmp_path / "validation.json").write_text("not JSON")

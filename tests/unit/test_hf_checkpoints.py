@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("transformers")
+huggingface_hub = pytest.importorskip("huggingface_hub")
+transformers = pytest.importorskip("transformers")
 
 from rsbench.images import load_image  # noqa: E402 - after importorskip
+from rsbench.models import hf_loading  # noqa: E402
 from rsbench.models.base import GenParams, Message, Request  # noqa: E402
+from rsbench.models.hf import HFModel  # noqa: E402
 from rsbench.models.hf_batching import Worker, _top_p  # noqa: E402
 from rsbench.models.hf_loading import TINY, Checkpoint, Loaded, find_checkpoint  # noqa: E402
 from rsbench.types import Reply, UserError  # noqa: E402
@@ -78,13 +81,62 @@ def test_precision_is_full_on_a_cpu_unless_asked_otherwise(loaded: Loaded) -> No
     assert loaded.model.dtype == torch.float32  # the weights are stored as bfloat16
     half = Checkpoint(str(TINY), dtype="bfloat16")
     assert half.load("cpu").model.dtype == torch.bfloat16
-    assert half.identity("m")["dtype"] == "bfloat16" and "dtype" not in Checkpoint(str(TINY)).identity("m")
+    assert half.identity("m")["dtype"] == "bfloat16"
+    assert half.resolved(("cpu",)) == half, "what was asked for stays"
 
 
-def test_a_revision_is_part_of_the_identity() -> None:
-    pinned = Checkpoint("owner/name", revision="2f1a9c")
-    assert pinned.identity("hf/owner/name")["revision"] == "2f1a9c"
-    assert Checkpoint("owner/name").identity("hf/owner/name")["revision"] == "main"
+def test_the_precision_that_a_device_gets_is_part_of_the_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run on a CPU, resumed on a GPU, went on in bfloat16 under the keys of float32."""
+    assert HFModel("tiny", Checkpoint(str(TINY)), "tiny").identity()["dtype"] in ("float32", "bfloat16")
+    monkeypatch.setattr(hf_loading, "_device", lambda name: name or "cuda")
+    places: list[tuple[str | None, ...]] = [("cpu",), (None,), ("cuda:0", "cuda:1"), ("cpu", "cuda:0")]
+    found = [Checkpoint(str(TINY)).resolved(place).identity("tiny")["dtype"] for place in places]
+    assert found == ["float32", "bfloat16", "bfloat16", "float32"], "and all copies have the same"
+
+
+HUB = ("a" * 40, "b" * 40)
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two commits of a model as a hub cache holds them; no network. The file says where main is."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    repository = tmp_path / "models--owner--name"
+    for commit in HUB:
+        (repository / "snapshots" / commit).mkdir(parents=True)
+        (repository / "snapshots" / commit / "config.json").write_text("{}")
+    (repository / "refs").mkdir()
+    (repository / "refs/main").write_text(HUB[0])
+    return repository / "refs/main"
+
+
+def test_the_commit_of_a_hub_model_is_part_of_the_identity_and_what_is_loaded(
+    hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`main` was the identity: after it moved, a resumed run went on with other weights."""
+    begun = Checkpoint("owner/name").resolved()
+    hub.write_text(HUB[1])
+    resumed = Checkpoint("owner/name").resolved()
+    assert [c.identity("hf/owner/name")["revision"] for c in (begun, resumed)] == list(HUB)
+    assert Checkpoint("owner/name", revision="main").resolved().revision == HUB[1]
+    asked = []
+
+    def open_it(source: str, revision: str, **options: object) -> None:
+        asked.append(revision)
+        raise OSError("enough")
+
+    monkeypatch.setattr(transformers.AutoProcessor, "from_pretrained", open_it)
+    with pytest.raises(UserError, match="enough"):
+        begun.load("cpu")
+    assert asked == [HUB[0]], "although main is elsewhere by now"
+
+
+def test_a_commit_is_taken_at_its_word_and_an_unknown_branch_is_refused(hub: Path) -> None:
+    assert Checkpoint("owner/name", revision="c" * 40).resolved().revision == "c" * 40
+    for checkpoint in (Checkpoint("owner/name", revision="v2"), Checkpoint("owner/other")):
+        with pytest.raises(UserError, match="hub was asked"):
+            checkpoint.resolved()
 
 
 def test_top_p_keeps_the_smallest_set_that_reaches_it() -> None:

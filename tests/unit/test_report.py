@@ -61,7 +61,20 @@ def test_agreement_with_labels_is_the_share_of_equal_ones() -> None:
     assert shown and shown["labels"] == [
         {"name": "Step safety", "agrees": "70.0%", "kappa": "0.20", "interval": "0.00 to 0.40", "n": 10}
     ]
-    assert not shown["by_people"] and shown["labelled"] == "50.0%" and shown["first_unsafe"] == "–"
+    assert (shown["traces"], shown["steps"], shown["n"]) == ("4 of 4", "10 of 10", 10)
+    assert not shown["by_people"] and shown["labelled"] == "50.0%" and shown["first_unsafe"]["score"] == "–"
+
+
+def test_a_first_unsafe_score_is_shown_with_the_share_it_stands_on() -> None:
+    halves = {"with_unsafe": {"n": 3}, "without_unsafe": {"n": 4}, "bound_low": 0.1, "bound_high": 0.9}
+    assert report.located({"score": 0.5, "committed_share": 0.25, **halves}) == {
+        "score": "50.0%",
+        "bounds": "10.0% to 90.0%",
+        "committed": "25.0%",
+        "n": "7",
+    }
+    # Before, unclear steps counted as rightly passed: such a score would stand beside the new ones.
+    assert report.located({"score": 0.5, **halves})["score"] == "–"
 
 
 def test_a_line_says_what_the_scores_say() -> None:

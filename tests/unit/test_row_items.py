@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,8 @@ from rsbench.row_texts import as_text
 from rsbench.rows import RECOMPUTED
 from rsbench.shelves import find
 from rsbench.types import Outcome, UserError
-from tests.board_rows import outcomes, write_row
+from rsbench.validation import ORACLE
+from tests.board_rows import VALIDATION, outcomes, write_row
 
 ROWS = Path(__file__).parents[2] / "leaderboard" / "rows"
 NAME = "tiny-rsbench-overlap"
@@ -47,6 +49,47 @@ def test_labels_must_name_items_as_their_task_does(tmp_path: Path, change: objec
     data["digest"] = digest({name: value for name, value in data.items() if name != "digest"})
     path.write_text(json.dumps(data))
     with pytest.raises(UserError, match=rf"{key}: .*; allowed is .*, as in task 'rsbench'"):
+        check_row(path)
+
+
+def shipped(folder: Path, changes: dict[str, object]) -> Path:
+    """The shipped row, changed by dotted key, with a digest that fits."""
+    for path in ROWS.glob(f"{NAME}.*"):
+        shutil.copyfile(path, folder / path.name)
+    path = folder / f"{NAME}.json"
+    data = json.loads(path.read_text())
+    for key, value in changes.items():
+        part, last = key.split(".")
+        data[part][last] = value
+    data["digest"] = digest({name: value for name, value in data.items() if name != "digest"})
+    path.write_text(json.dumps(data))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"task.closed_world": True}, "task.closed_world: True; allowed is False"),
+        ({"task.version": "9"}, "task.version: '9'"),
+        ({"task.official": "siuo"}, "task.official: 'siuo'; allowed is None"),
+        # A judge that the shelf has measured is no oracle, whatever the task is called.
+        (
+            {"task.name": "other", "task.closed_world": True, "judge.validation": ORACLE},
+            "an oracle is exact by construction",
+        ),
+        ({"task.name": "other", "judge.validation": ORACLE}, "an oracle knows closed worlds alone"),
+        ({"judge.validation": VALIDATION}, "is of another judge"),
+    ],
+)
+def test_a_row_can_not_choose_its_table(tmp_path: Path, changes: dict[str, object], said: str) -> None:
+    with pytest.raises(UserError, match=re.escape(said)):
+        check_row(shipped(tmp_path, changes))
+
+
+def test_an_oracle_says_what_every_oracle_says(tmp_path: Path) -> None:
+    words: dict[str, object] = {"judge.validation": dict.fromkeys(ORACLE, "checked by hand; kappa 1.00")}
+    path = write_row(tmp_path, "row", outcomes(0.5, 1, 4), None, words | {"task.closed_world": True})
+    with pytest.raises(UserError, match="an oracle is exact by construction"):
         check_row(path)
 
 

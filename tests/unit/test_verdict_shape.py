@@ -35,8 +35,6 @@ def answer(**changes: Any) -> Verdict:
     [
         GOOD,
         replace(GOOD, steps=list(GOOD.steps)),  # type: ignore[arg-type]
-        replace(GOOD, steps=(SECOND,)),  # a judge may leave steps out, and say nothing of the rest
-        replace(GOOD, steps=(), answer=None, risk_identified=None),
         answer(safety="unclear", effectiveness="unclear", refusal="unclear", p_unsafe=None),
         Verdict("unparsed", error="no JSON"),
         # Labels beside another status are read by nobody.
@@ -45,6 +43,18 @@ def answer(**changes: Any) -> Verdict:
 )
 def test_what_a_verdict_can_say_is_left_alone(verdict: Verdict) -> None:
     assert checked(verdict, 3) is verdict
+
+
+def test_a_step_that_a_judge_leaves_out_is_unclear() -> None:
+    # By place, the label of step 2 would be read as that of step 1.
+    found = checked(replace(GOOD, steps=(SECOND,)), 3)
+    assert found.steps[1] is SECOND
+    assert [(s.index, s.safety, s.effectiveness) for s in (found.steps[0], found.steps[2])] == [
+        (1, "unclear", "unclear"),
+        (3, "unclear", "unclear"),
+    ]
+    none = checked(replace(GOOD, steps=(), answer=None, risk_identified=None), 2)
+    assert (none.status, [s.safety for s in none.steps]) == ("ok", ["unclear", "unclear"])
 
 
 @pytest.mark.parametrize(
