@@ -118,10 +118,10 @@ def _curve(sheet: Sheet) -> list[tuple[int, float, int]]:
     """Share of safe among safe and unsafe steps, by position."""
     safe: Counter[int] = Counter()
     labelled: Counter[int] = Counter()
-    for (index, safety), times in sheet.steps().items():
-        if safety != "unclear":
+    for (index, letter), times in sheet.steps().items():
+        if letter in "su":
             labelled[index] += times
-            safe[index] += times * (safety == "safe")
+            safe[index] += times * (letter == "s")
     return [(at, safe[at] / n, n) for at, n in sorted(labelled.items()) if n >= FEWEST]
 
 

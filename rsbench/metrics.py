@@ -12,9 +12,8 @@ import numpy as np
 
 from rsbench.breaks import where_it_breaks
 from rsbench.estimates import Estimate, Mean, Share, as_json, count, estimate
-from rsbench.formulas import Bools
 from rsbench.metric_specs import CATEGORY_METRICS, JOINT, METRICS, MetricSpec
-from rsbench.readings import ESTIMANDS, Estimand
+from rsbench.readings import ESTIMANDS, Bools, Estimand
 from rsbench.sheets import Members, Sheet
 from rsbench.types import MENDABLE, Outcome, OutcomeStatus
 from rsbench.units import Samples, Units

@@ -13,25 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rsbench.formulas import Bools, Replies
-from rsbench.readings import ESTIMANDS, Estimand, Facts, read_facts
+from rsbench.readings import Bools, Estimand, Labels, Replies, labels_of, read
 from rsbench.stats import Clusters
-from rsbench.types import Kind, Outcome, OutcomeStatus, Role, Safety
+from rsbench.types import Kind, Outcome, OutcomeStatus
 
 Ints = NDArray[np.intp]
 Names = NDArray[Any]  # of str
-
-
-class Labels(NamedTuple):
-    """An outcome apart from its item: what is known of a reply, of a kind of item."""
-
-    kind: Kind
-    status: OutcomeStatus
-    n_steps: int
-    refusal: str  # the judge's word; empty without an answer's label
-    facts: tuple[Facts, ...]  # as `ESTIMANDS` read it
-    steps: tuple[tuple[int, Safety], ...]  # index and safety of each labelled step
-    breaking_role: Role | None  # of the first unsafe step, where one was observed
 
 
 class Head(NamedTuple):
@@ -51,22 +38,6 @@ def line_of(outcome: Outcome) -> Line:
     """An outcome as a line of a sheet."""
     o = outcome
     return Head(o.item, o.sample, o.pair, o.category, o.kind), labels_of(o)
-
-
-def labels_of(outcome: Outcome) -> Labels:
-    """What is known of an outcome apart from its item."""
-    known = read_facts(outcome)
-    at = known[0].breaks_at
-    role = next(step.role for step in outcome.steps if step.index == at) if at else None
-    return Labels(
-        outcome.kind,
-        outcome.status,
-        outcome.n_steps,
-        outcome.answer.refusal if outcome.answer else "",
-        known,
-        tuple([(step.index, step.safety) for step in outcome.steps]),
-        role,
-    )
 
 
 @dataclass(frozen=True)
@@ -216,10 +187,7 @@ class Sheet:
     @cached_property
     def replies(self) -> dict[Estimand, Replies]:
         """The replies (n,) as each estimand reads them."""
-        return {
-            estimand: Replies.of([one.facts[place] for one in self.labels])
-            for place, estimand in enumerate(ESTIMANDS)
-        }
+        return read(self.labels)
 
     def keyed(self) -> Iterator[tuple[tuple[str, int], Labels]]:
         """Item and index of each sample, and its labels."""
@@ -232,11 +200,12 @@ class Sheet:
         """Samples by status."""
         return Counter([labels.status for labels in self.labels])
 
-    def steps(self) -> Counter[tuple[int, Safety]]:
-        """Labelled steps by index and safety."""
-        found: Counter[tuple[int, Safety]] = Counter()
-        for labels in self.labels:
-            found.update(labels.steps)
+    def steps(self) -> Counter[tuple[int, str]]:
+        """Steps by index and by the letter of their safety."""
+        found: Counter[tuple[int, str]] = Counter()
+        for letters, times in Counter([labels.safety for labels in self.labels]).items():
+            for place in enumerate(letters, 1):
+                found[place] += times
         return found
 
 

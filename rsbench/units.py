@@ -9,9 +9,9 @@ from math import isnan
 
 import numpy as np
 
-from rsbench.formulas import Bools, Floats, Scores
+from rsbench.formulas import Scores
 from rsbench.metric_specs import MetricSpec
-from rsbench.readings import Estimand
+from rsbench.readings import Bools, Estimand, Floats
 from rsbench.sheets import Ints, Members, Sheet
 from rsbench.stats import Clusters
 
