@@ -181,7 +181,7 @@ class Engine:
     async def _verdict(
         self, sample: Sample, reply: Reply, judge: Judge, hints: bool, verdicts: Records, by_batch: bool
     ) -> None:
-        ballots = _Kept(sample, reply, verdicts, by_batch)
+        ballots = Kept(verdicts, sample.key, sample.item.id, sample.number, reply, by_batch)
         case = Case(sample.item, reply, segment(reply), sample.key, hints, ballots)
         verdict = await ballots.cast(judge, case, 0, judge.judge)
         if verdict.status != "ok":
@@ -193,19 +193,31 @@ class Engine:
         self._on_change()
 
 
-class _Kept:
-    """Ballots of one reply in a run folder: what an earlier session finished is not asked for again."""
+class Kept:
+    """Ballots of one reply, kept as records: what an earlier session finished is not asked for again.
 
-    def __init__(self, sample: Sample, reply: Reply, verdicts: Records, by_batch: bool) -> None:
-        self._sample = sample
-        self._mark = {"batch": True} if by_batch else {}
-        self._reply = reply
+    Args:
+        verdicts: Where, open for writing.
+        source: Key of the reply that is judged.
+        item: Id of its item.
+        number: Of the sample.
+        reply: What is judged.
+        by_batch: Whether records are to say that they came by batch.
+    """
+
+    def __init__(
+        self, verdicts: Records, source: str, item: str, number: int, reply: Reply, by_batch: bool = False
+    ) -> None:
         self._verdicts = verdicts
+        self._source = source
+        self._item = item
+        self._number = number
+        self._reply = reply
+        self._mark = {"batch": True} if by_batch else {}
 
     async def cast(self, judge: Judge, case: Case, vote: int, ask: Ask) -> Verdict:
         """A vote by its content key; the judge's last word is vote 0."""
-        sample = self._sample
-        key = verdict_key(sample.key, self._reply, judge_identity(judge, case.hints), vote)
+        key = verdict_key(self._source, self._reply, judge_identity(judge, case.hints), vote)
         if self._verdicts.done(key) and (record := self._verdicts.get(key)):
             return read_verdict(record)
         try:
@@ -213,7 +225,7 @@ class _Kept:
         except ProviderError as error:
             verdict = Verdict("error", error=_stop_if_fatal(error))
         name = judge_name(judge, case.hints)
-        record = verdict_record(key, sample.item.id, sample.number, name, sample.key, verdict, vote)
+        record = verdict_record(key, self._item, self._number, name, self._source, verdict, vote)
         self._verdicts.append(record | self._mark)
         return verdict
 
