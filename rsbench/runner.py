@@ -8,6 +8,7 @@ worker, and a traceback is a traceback.
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from rsbench.batches import BatchCalls, Queued
 from rsbench.budget import Budget, CapReached, Caps
@@ -114,7 +115,6 @@ class Engine:
         judge: Judge | None,
         hints: bool,
         workers: int,
-        by_batch: bool = False,
     ) -> None:
         """Generate (unless `model` is None) and judge (unless `judge` is) what has no final record yet.
 
@@ -133,9 +133,9 @@ class Engine:
         async def worker() -> None:
             for sample in samples:
                 try:
-                    reply = await self._reply(sample, plan, replies, generate, by_batch)
+                    reply = await self._reply(sample, plan, replies, generate)
                     if judge is not None and reply is not None and reply.status in JUDGED:
-                        await self._verdict(sample, reply, judge, hints, verdicts, by_batch)
+                        await self._verdict(sample, reply, judge, hints, verdicts)
                 except Queued:
                     continue
                 except CapReached as reached:
@@ -163,7 +163,6 @@ class Engine:
         plan: Plan,
         replies: Records,
         generate: Generate | None,
-        by_batch: bool,
     ) -> Reply | None:
         if replies.done(sample.key) or generate is None:
             record = replies.get(sample.key)
@@ -174,18 +173,23 @@ class Engine:
         except ProviderError as error:
             reply = Reply("error", error=_stop_if_fatal(error))
         record = reply_record(sample.key, sample.item.id, sample.number, reply)
-        replies.append(record | ({"batch": True} if by_batch else {}))
+        replies.append(record | batch_mark(self._sources(sample.key)))
         self._tally.count(reply.status)
         return reply
 
     async def _verdict(
-        self, sample: Sample, reply: Reply, judge: Judge, hints: bool, verdicts: Records, by_batch: bool
+        self, sample: Sample, reply: Reply, judge: Judge, hints: bool, verdicts: Records
     ) -> None:
-        ballots = Kept(verdicts, sample.key, sample.item.id, sample.number, reply, by_batch)
+        sources = self._sources if self.batches else None
+        ballots = Kept(verdicts, sample.key, sample.item.id, sample.number, reply, sources)
         case = Case(sample.item, reply, segment(reply), sample.key, hints, ballots)
         verdict = await ballots.cast(judge, case, 0, judge.judge)
-        if verdict.status != "ok":
+        if verdict.status != "ok" and ballots.new:
             self._tally.count(f"verdict {verdict.status}")
+
+    def _sources(self, key: str) -> list[str]:
+        """The batches that gave what the record of that key is made of."""
+        return sorted({token for one in self.batches.values() for token in one.sources(key)})
 
     def _retrying(self, note: RetryNote) -> None:
         self._tally.retries += 1
@@ -202,32 +206,55 @@ class Kept:
         item: Id of its item.
         number: Of the sample.
         reply: What is judged.
-        by_batch: Whether records are to say that they came by batch.
+        sources: Where calls go by batch: gives the batches that a record of a key came by.
     """
 
     def __init__(
-        self, verdicts: Records, source: str, item: str, number: int, reply: Reply, by_batch: bool = False
+        self,
+        verdicts: Records,
+        source: str,
+        item: str,
+        number: int,
+        reply: Reply,
+        sources: Callable[[str], list[str]] | None = None,
     ) -> None:
+        self.new = False  # whether the last vote was written just now
         self._verdicts = verdicts
         self._source = source
         self._item = item
         self._number = number
         self._reply = reply
-        self._mark = {"batch": True} if by_batch else {}
+        self._sources = sources
 
     async def cast(self, judge: Judge, case: Case, vote: int, ask: Ask) -> Verdict:
         """A vote by its content key; the judge's last word is vote 0."""
         key = verdict_key(self._source, self._reply, judge_identity(judge, case.hints), vote)
-        if self._verdicts.done(key) and (record := self._verdicts.get(key)):
-            return read_verdict(record)
+        before, self.new = self._verdicts.get(key), False
+        if before is not None and self._verdicts.done(key):
+            return read_verdict(before)
         try:
             verdict = checked(await ask(replace(case, key=key)), len(case.steps.steps))
         except ProviderError as error:
             verdict = Verdict("error", error=_stop_if_fatal(error))
         name = judge_name(judge, case.hints)
         record = verdict_record(key, self._item, self._number, name, self._source, verdict, vote)
-        self._verdicts.append(record | self._mark)
+        if self._sources:
+            record |= batch_mark(self._sources(key))
+        self.new = not (self._sources and before and _read_again(before, record, verdict))
+        if self.new:
+            self._verdicts.append(record)
         return verdict
+
+
+def batch_mark(tokens: list[str]) -> dict[str, list[str]]:
+    """What a record says of the batches that it came by; nothing if it came by none."""
+    return {"batch": tokens} if tokens else {}
+
+
+def _read_again(before: dict[str, Any], record: dict[str, Any], verdict: Verdict) -> bool:
+    """Whether an unusable verdict came of the results of batches that an earlier one came of."""
+    same = before.get("batch") == record.get("batch") and read_verdict(before) == verdict
+    return same and ("batch" in record or verdict.attempts == 0)
 
 
 def judge_name(judge: Judge, hints: bool) -> str:
