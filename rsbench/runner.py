@@ -65,34 +65,39 @@ class Engine:
         self._on_change = on_change
         self.budget = budget or Budget(Caps())
         self.stopped = ""  # by which cap
-        self.batches: dict[str, BatchCalls] = {}  # by model: those whose calls go by batch
-        self._prices: dict[str, Prices | None] = {}
-        self._paces: dict[str, Pace] = {}  # by model: providers limit each of an account's models by itself
+        # By the model itself, for two models may have one name. Batches: of those whose calls go by batch.
+        self.batches: dict[int, BatchCalls] = {}
+        self._prices: dict[int, Prices | None] = {}
+        self._paces: dict[int, Pace] = {}  # providers limit each of an account's models by itself
 
     def keep_pace(self, model: Model, carded: tuple[ModelCard, Found] | None) -> None:
         """Hold a model to the requests and tokens per minute that its card states."""
         rates = (carded[0].requests_per_minute, carded[0].tokens_per_minute) if carded else (None, None)
         if rates != (None, None):
-            self._paces[model.name] = Pace(*rates)
+            self._paces[id(model)] = Pace(*rates)
 
     def price(self, model: Model, prices: Prices | None) -> None:
         """Count a model's tokens at these prices; None: they cost what nobody knows."""
-        self._prices[model.name] = prices
+        self._prices[id(model)] = prices
 
     def batch(self, model: Model, poll_s: float, judging: bool) -> None:
         """Send a model's calls by batch, if its provider has batches; its prices are to be known before."""
         if isinstance(model, HasBatches):
-            limiter, prices = self._limiters.of(model.account), self._prices.get(model.name)
+            limiter, prices = self._limiters.of(model.account), self._prices.get(id(model))
             means = Means(self.budget, limiter, self._policy, self._tally, self._on_change, poll_s)
             batched = prices.batched() if prices else None
-            self.batches[model.name] = BatchCalls(model, model.batches(), batched, means, judging)
+            self.batches[id(model)] = BatchCalls(model, model.batches(), batched, means, judging)
+
+    def by_batch(self, model: Model) -> bool:
+        """Whether a model's calls go by batch."""
+        return id(model) in self.batches
 
     def around(self, model: Model) -> Generate:
         """A model's call: by batch, or with the account's limiter and the retry layer around it."""
-        if model.name in self.batches:
-            return self.batches[model.name].generate
-        limiter, pace = self._limiters.of(model.account), self._paces.get(model.name)
-        prices = self._prices.get(model.name)
+        if self.by_batch(model):
+            return self.batches[id(model)].generate
+        limiter, pace = self._limiters.of(model.account), self._paces.get(id(model))
+        prices = self._prices.get(id(model))
 
         async def attempt(request: Request) -> Reply:
             self._tally.calls += 1

@@ -197,13 +197,13 @@ def callers_of(
     """
     callers: dict[str, Caller] = {}
     if model is not None:
-        callers[MODEL] = Caller.of(model, settings.model, model.name in engine.batches)
+        callers[MODEL] = Caller.of(model, settings.model, engine.by_batch(model))
     alone = [(judge.name, argument) for argument in judge_models]
     named = list(judge.callers.items()) if isinstance(judge, Panel) else alone
     for name, argument in named:
         who = name_with_hints(name, settings.hints)
         behind = judge_models[argument]
-        callers[who] = Caller.of(behind, argument, behind.name in engine.batches)
+        callers[who] = Caller.of(behind, argument, engine.by_batch(behind))
     for who, caller in callers.items():
         settings.caps.check_priced(who, spent(0, 0, 0, caller.prices))
     return callers

@@ -205,3 +205,24 @@ def test_a_cap_on_cost_is_refused_while_a_batch_without_a_price_is_under_way(
         done = main_("judge", "r", "--judge", "glm.yaml", "--max-cost", 1, cwd=tmp_path)
         assert done.code == 2 and "calls made earlier in this folder" in done.err
         assert server.requests == []
+
+
+def test_a_model_and_a_judge_of_one_name_keep_their_own_batches_and_prices(
+    tmp_path: Path, task: Path
+) -> None:
+    prices = {MODEL: 100, JUDGE: 1}
+    with FakeBatches() as server:
+        args: list[object] = ["run", "--task", task, "--out", "r", "--yes", *FAST]
+        for option, name in (("--model", MODEL), ("--judge", JUDGE)):
+            card = {"schema": 1, "name": "mine", "backend": "openai", "model": name, "base_url": server.url}
+            usd = {"input": prices[name], "output": prices[name]}
+            (tmp_path / f"{name}.yaml").write_text(json.dumps({**card, "prices": usd}))
+            args += [option, tmp_path / f"{name}.yaml"]
+        ok(*args, cwd=tmp_path)
+        assert [{seen["model"] for _, _, seen in b.requests} for b in server.batches] == [{MODEL}, {JUDGE}]
+        check_books(server, tmp_path, args)
+    cost = 0.0
+    for file, name in (("replies", MODEL), ("verdicts", JUDGE)):
+        used = [record["usage"] for record in lines(tmp_path / f"r/{file}.jsonl")]
+        cost += sum(one["input_tokens"] + one["output_tokens"] for one in used) * prices[name] / 1e6
+    assert manifest(tmp_path)["spending"]["cost_usd"] == pytest.approx(cost, abs=2e-6)
