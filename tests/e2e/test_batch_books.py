@@ -226,3 +226,13 @@ def test_a_model_and_a_judge_of_one_name_keep_their_own_batches_and_prices(
         used = [record["usage"] for record in lines(tmp_path / f"r/{file}.jsonl")]
         cost += sum(one["input_tokens"] + one["output_tokens"] for one in used) * prices[name] / 1e6
     assert manifest(tmp_path)["spending"]["cost_usd"] == pytest.approx(cost, abs=2e-6)
+
+
+def test_going_on_without_batch_warns_of_what_is_paid_for_already(tmp_path: Path, task: Path) -> None:
+    with FakeBatches() as server:
+        args = command(server, task)
+        assert broken_off(server, args, tmp_path, 1).code == 2 and sizes(server) == [4, 4]
+        live = [arg for arg in args if arg not in ("--batch", "--batch-poll", 0.01)]
+        done = main_(*live, "--dry-run", cwd=tmp_path)
+        assert "warning: 4 requests of an earlier session went by batch" in done.err
+        assert "warning" not in main_(*args, "--dry-run", cwd=tmp_path).err
