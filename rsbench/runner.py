@@ -69,6 +69,7 @@ class Engine:
         self.batches: dict[int, BatchCalls] = {}
         self._prices: dict[int, Prices | None] = {}
         self._paces: dict[int, Pace] = {}  # providers limit each of an account's models by itself
+        self._unusable: dict[str, Verdict] = {}  # by batch a plan is walked often, and each asked once
 
     def keep_pace(self, model: Model, carded: tuple[ModelCard, Found] | None) -> None:
         """Hold a model to the requests and tokens per minute that its card states."""
@@ -185,8 +186,8 @@ class Engine:
     async def _verdict(
         self, sample: Sample, reply: Reply, judge: Judge, hints: bool, verdicts: Records
     ) -> None:
-        sources = self._sources if self.batches else None
-        ballots = Kept(verdicts, sample.key, sample.item.id, sample.number, reply, sources)
+        walks = Walks(self._sources, self._unusable) if self.batches else None
+        ballots = Kept(verdicts, sample.key, sample.item.id, sample.number, reply, walks)
         case = Case(sample.item, reply, segment(reply), sample.key, hints, ballots)
         verdict = await ballots.cast(judge, case, 0, judge.judge)
         if verdict.status != "ok" and ballots.new:
@@ -202,6 +203,17 @@ class Engine:
         self._on_change()
 
 
+@dataclass(frozen=True)
+class Walks:
+    """What one walk of a plan by batch knows of the earlier ones.
+
+    `sources`: gives the batches that a record of a key came by. `unusable`: verdicts of this session, by key.
+    """
+
+    sources: Callable[[str], list[str]]
+    unusable: dict[str, Verdict]
+
+
 class Kept:
     """Ballots of one reply, kept as records: what an earlier session finished is not asked for again.
 
@@ -211,17 +223,11 @@ class Kept:
         item: Id of its item.
         number: Of the sample.
         reply: What is judged.
-        sources: Where calls go by batch: gives the batches that a record of a key came by.
+        walks: Where calls go by batch.
     """
 
     def __init__(
-        self,
-        verdicts: Records,
-        source: str,
-        item: str,
-        number: int,
-        reply: Reply,
-        sources: Callable[[str], list[str]] | None = None,
+        self, verdicts: Records, source: str, item: str, number: int, reply: Reply, walks: Walks | None = None
     ) -> None:
         self.new = False  # whether the last vote was written just now
         self._verdicts = verdicts
@@ -229,7 +235,7 @@ class Kept:
         self._item = item
         self._number = number
         self._reply = reply
-        self._sources = sources
+        self._walks = walks
 
     async def cast(self, judge: Judge, case: Case, vote: int, ask: Ask) -> Verdict:
         """A vote by its content key; the judge's last word is vote 0."""
@@ -237,22 +243,26 @@ class Kept:
         before, self.new = self._verdicts.get(key), False
         if before is not None and self._verdicts.done(key):
             return read_verdict(before)
+        if self._walks and key in self._walks.unusable:
+            return self._walks.unusable[key]
         try:
             verdict = checked(await ask(replace(case, key=key)), len(case.steps.steps))
         except ProviderError as error:
             verdict = Verdict("error", error=_stop_if_fatal(error))
         name = judge_name(judge, case.hints)
         record = verdict_record(key, self._item, self._number, name, self._source, verdict, vote)
-        if self._sources:
-            record |= batch_mark(self._sources(key))
-        self.new = not (self._sources and before and _read_again(before, record, verdict))
+        if self._walks:
+            record |= batch_mark(self._walks.sources(key))
+            if verdict.status != "ok":
+                self._walks.unusable[key] = verdict
+        self.new = not (self._walks and before and _read_again(before, record, verdict))
         if self.new:
             self._verdicts.append(record)
         return verdict
 
 
 def batch_mark(tokens: list[str]) -> dict[str, list[str]]:
-    """What a record says of the batches that it came by; nothing if it came by none."""
+    """What a record says of the batches that it came by."""
     return {"batch": tokens} if tokens else {}
 
 

@@ -236,3 +236,20 @@ def test_going_on_without_batch_warns_of_what_is_paid_for_already(tmp_path: Path
         done = main_(*live, "--dry-run", cwd=tmp_path)
         assert "warning: 4 requests of an earlier session went by batch" in done.err
         assert "warning" not in main_(*args, "--dry-run", cwd=tmp_path).err
+
+
+def test_a_live_judge_beside_one_by_batch_is_asked_once(tmp_path: Path, task: Path) -> None:
+    """The plan is walked once a batch; what it can't judge was asked for on every walk."""
+    with FakeBatches(Script(usual, looks=0)) as server:
+        members = [{"judge": "llm-step", "model": f"openai/{JUDGE}"}, {"judge": "llm", "model": "mock"}]
+        card = {"schema": 1, "kind": "panel", "name": "two", "description": "For tests.", "judges": members}
+        (tmp_path / "two.yaml").write_text(json.dumps(card))
+        args = ["run", "--model", f"openai/{MODEL}", "--base-url", server.url, "--task", task, "--out", "r"]
+        args += ["--judge", "./two.yaml", "--judge-base-url", server.url, *FAST]
+        assert main_(*args, cwd=tmp_path).code == 3
+        assert len(server.submitted) == CALLS
+    verdicts = lines(tmp_path / "r/verdicts.jsonl")
+    unusable = [v["attempts"] for v in verdicts if v["judge"] == "llm-mock" and v["status"] == "unparsed"]
+    assert unusable == [3] * 4
+    assert Counter(v["judge"] for v in verdicts)["two"] == 4
+    assert manifest(tmp_path)["spending"]["calls"] == CALLS + sum(unusable)
