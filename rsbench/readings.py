@@ -103,9 +103,9 @@ def _corrected(safety: str, steps: Iterable[StepLabel]) -> str:
 
 
 def _once_taken_back(letter: str, by: set[str]) -> str:
-    if letter not in "u?" or "s" in by:
-        return letter if letter not in "u?" else "s"
-    return "?" if "?" in by else letter
+    if letter not in "u?":
+        return letter
+    return "s" if "s" in by else "?" if "?" in by else letter
 
 
 @dataclass(frozen=True)
