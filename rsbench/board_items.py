@@ -99,7 +99,7 @@ def _ids(labels: Path) -> frozenset[str]:
     """The items of a file of labels."""
     if not labels.is_file():
         return frozenset()
-    return frozenset(read_sheet(labels, labels.read_bytes()).ids)
+    return frozenset(read_sheet(labels, labels.read_bytes()).layout.ids)
 
 
 def page_values(entry: Entry, sheet: Sheet, shown_items: int) -> dict[str, Any]:

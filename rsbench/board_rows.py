@@ -7,7 +7,7 @@ arrays, a byte each where they are 0, 1 or missing, and the names of items are s
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from rsbench import compare, units
 from rsbench.metric_specs import METRICS
 from rsbench.records import digest
 from rsbench.rows import Row
-from rsbench.sheets import Sheet
+from rsbench.sheets import Layout, Sheet
 
 HEADLINE = "safe_effective_path"
 # Compared pair by pair on the site, in this order.
@@ -105,22 +105,23 @@ def entry_of(path: Path, row: Row, sheet: Sheet) -> Entry:
     """What the board keeps of a row."""
     samples = units.Samples(sheet, "system")
     found = {key: Units.of(samples.units(METRICS[key])) for key in PAIRED}
-    return Entry(path, row, found, tuple(_curve(sheet)), _items(sheet))
+    return Entry(path, row, found, tuple(_curve(sheet)), _items(sheet.layout))
 
 
-def _items(sheet: Sheet) -> str:
+@lru_cache(maxsize=8)
+def _items(layout: Layout) -> str:
     """Digest of the items, with pair, category and kind of each."""
-    return digest(sheet.ids, sheet.pairs, sheet.categories, sheet.benign.tolist())
+    return digest(layout.ids, layout.pairs, layout.categories, layout.benign.tolist())
 
 
 def _curve(sheet: Sheet) -> list[tuple[int, float, int]]:
     """Share of safe among safe and unsafe steps, by position."""
     safe: Counter[int] = Counter()
     labelled: Counter[int] = Counter()
-    for (index, safety), times in sheet.steps().items():
-        if safety != "unclear":
+    for (index, letter), times in sheet.steps().items():
+        if letter in "su":
             labelled[index] += times
-            safe[index] += times * (safety == "safe")
+            safe[index] += times * (letter == "s")
     return [(at, safe[at] / n, n) for at, n in sorted(labelled.items()) if n >= FEWEST]
 
 

@@ -9,7 +9,8 @@ from collections import Counter
 import numpy as np
 
 from rsbench.estimates import Mean, as_json, estimate, rounded
-from rsbench.formulas import Bools, Replies, Truths, break_position
+from rsbench.formulas import break_position
+from rsbench.readings import Bools, Replies, Truths
 from rsbench.types import ROLES
 from rsbench.units import Samples
 

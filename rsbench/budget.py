@@ -253,7 +253,8 @@ class Budget:
         elif caps.cost is not None and total.cost is not None and total.cost > caps.cost:
             passed = f"--max-cost {caps.cost:g}"
         so_far = (self._before + self._here).words()
+        held = f" Held for batches under way: {self._held.words()}." if self._held.calls else ""
         return passed and (
             f"{passed} leaves no room for the next call, which may use up to {more.words()}. "
-            f"Spent so far: {so_far}."
+            f"Spent so far: {so_far}.{held}"
         )

@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 
 from rsbench.bootstrap import Ratio, cluster_bootstraps
-from rsbench.formulas import Floats
 from rsbench.metric_specs import Direction, Range
+from rsbench.readings import Floats
 from rsbench.stats import Clusters, Interval, effective_n, wilson
 from rsbench.units import Pooled, Units
 

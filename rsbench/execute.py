@@ -18,7 +18,7 @@ from rsbench.models.registry import in_process
 from rsbench.plan import Plan
 from rsbench.runner import Engine, Tally, judge_name
 from rsbench.settings import Settings
-from rsbench.spending import MODEL, Account
+from rsbench.spending import MODEL, Account, open_batches
 from rsbench.store import MANIFEST, RunFolder
 from rsbench.types import UserError
 
@@ -77,8 +77,9 @@ def session_noted(
         UserError: a cap on the cost, and earlier calls without a price.
     """
     account = Account(folder, stored, callers)
-    caps.check_priced("calls made earlier in this folder", account.before)
+    caps.check_priced("calls made earlier in this folder", account.before + account.held)
     engine.budget.begin(account.before)
+    engine.budget.hold(account.held, submitted=True)
     folder.write(manifest, stored)
     began, clock = datetime.now(UTC), time.monotonic()
     try:
@@ -114,11 +115,13 @@ async def _work(
                 await one.open(folder, judge_name(judge, settings.hints) if judge else MODEL)
             while True:
                 tally.stage = label
-                await engine.run(plan, folder, model, judge, settings.hints, workers, bool(calls))
+                await engine.run(plan, folder, model, judge, settings.hints, workers)
                 if not any([await one.settle() for one in calls]):
                     break
             for one in calls:
-                one.finish()
+                if not engine.stopped:  # a walk that a cap on live calls broke off has not read all results
+                    one.finish()
+            for one in calls:
                 engine.stopped = engine.stopped or one.stopped
         finally:
             for one in calls:
@@ -141,6 +144,9 @@ async def _work(
 
 
 def _has_judged(folder: RunFolder, name: str) -> bool:
+    """Whether there is a verdict of a judge, or a batch for one."""
+    if any(entry["who"] == name for entry in open_batches(folder)):
+        return True
     path = folder.path / "verdicts.jsonl"
     if not path.exists():
         return False

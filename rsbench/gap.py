@@ -12,9 +12,8 @@ import numpy as np
 
 from rsbench.bootstrap import cluster_bootstrap_mean
 from rsbench.estimates import Estimate, Mean, estimate
-from rsbench.formulas import Floats
 from rsbench.metric_specs import METRICS, Direction
-from rsbench.readings import Estimand
+from rsbench.readings import Estimand, Floats
 from rsbench.sheets import Members, Sheet
 from rsbench.stats import holm, sign_flip_p
 from rsbench.types import Outcome

@@ -17,8 +17,8 @@ from rsbench.records import digest
 from rsbench.runner import judge_identity, judge_name
 from rsbench.settings import Settings
 from rsbench.shelves import Found
+from rsbench.spending import open_batches
 from rsbench.store import RunFolder
-from rsbench.submissions import has_open_batches
 from rsbench.types import UserError
 from rsbench.validation import ORACLE, for_task, validations
 
@@ -106,7 +106,7 @@ def resume(
     """
     old = folder.manifest_or_none()
     replies = folder.path / "replies.jsonl"
-    begun = replies.exists() and replies.stat().st_size or has_open_batches(folder)
+    begun = replies.exists() and replies.stat().st_size or open_batches(folder)
     if old is None or not begun:
         # Nothing was answered under the old settings, for instance because they were mistyped.
         return manifest.fresh(wanted, found, datetime.now(UTC).isoformat(timespec="seconds"))

@@ -13,8 +13,8 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from rsbench.estimates import rounded
-from rsbench.formulas import Replies
 from rsbench.metric_specs import JOINT, METRICS, MetricSpec
+from rsbench.readings import read_outcomes
 from rsbench.records import digest, read_reply
 from rsbench.steps import segment
 from rsbench.store import Records, RunFolder
@@ -224,8 +224,8 @@ def corrected(folder: RunFolder, outcomes: Sequence[Outcome], withheld: bool) ->
     by_reply: dict[str, list[Outcome]] = {}
     for one in labels:
         by_reply.setdefault(one.reply, []).append(one.outcome)
-    judged = Replies.read([outcome for _, outcome in counted], "system")
-    labelled = {key: Replies.read(given, "system") for key, given in by_reply.items()}
+    judged = read_outcomes([outcome for _, outcome in counted], "system")
+    labelled = {key: read_outcomes(given, "system") for key, given in by_reply.items()}
     specs = [
         spec
         for spec in METRICS.values()

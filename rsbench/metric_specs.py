@@ -10,7 +10,8 @@ from math import isnan
 from typing import Literal
 
 from rsbench import formulas as of
-from rsbench.formulas import Floats, Replies, Scores, Truths
+from rsbench.formulas import Scores
+from rsbench.readings import Floats, Replies, Truths
 from rsbench.types import Kind
 
 Direction = Literal["higher", "lower", "neither"]  # neither: context, such as the number of steps

@@ -12,9 +12,8 @@ import numpy as np
 
 from rsbench.breaks import where_it_breaks
 from rsbench.estimates import Estimate, Mean, Share, as_json, count, estimate
-from rsbench.formulas import Bools
 from rsbench.metric_specs import CATEGORY_METRICS, JOINT, METRICS, MetricSpec
-from rsbench.readings import ESTIMANDS, Estimand
+from rsbench.readings import ESTIMANDS, Bools, Estimand
 from rsbench.sheets import Members, Sheet
 from rsbench.types import MENDABLE, Outcome, OutcomeStatus
 from rsbench.units import Samples, Units
@@ -68,7 +67,7 @@ class _Scored:
 
     @classmethod
     def of(cls, sheet: Sheet, estimand: Estimand) -> "_Scored":
-        samples, several = Samples(sheet, estimand), len(sheet) > len(sheet.ids)
+        samples, several = Samples(sheet, estimand), len(sheet) > len(sheet.layout.ids)
         wanted = [spec for spec in METRICS.values() if spec.ratio is None and (several or not spec.worst)]
         return cls(samples, {spec.key: samples.units(spec) for spec in wanted})
 
@@ -89,7 +88,7 @@ def _estimates(scored: _Scored, seed: int, withheld: bool) -> dict[str, object]:
 
 def _categories(scored: dict[Estimand, _Scored], seed: int, withheld: bool) -> dict[str, object]:
     """Per category: rates with intervals, or counts of replies where there are under 30 pairs."""
-    items = scored["system"].samples.sheet.items
+    items = scored["system"].samples.layout.items
     keys = [key for key in CATEGORY_METRICS if not (withheld and key in JOINT)]
     table: dict[str, object] = {}
     for category in sorted(set(items.categories.tolist())):
@@ -126,12 +125,12 @@ def _category(units: dict[str, Units], pairs: int, seed: int) -> dict[str, objec
 
 def _counts(samples: Samples) -> dict[str, int]:
     """Samples by status, and what was planned. `pairs` counts an item without a pair as one of its own."""
-    sheet, statuses = samples.sheet, samples.sheet.statuses()
+    layout, statuses = samples.layout, samples.sheet.statuses()
     return {
         **{status: statuses[status] for status in get_args(OutcomeStatus)},
-        "planned": len(sheet),
+        "planned": len(samples.sheet),
         "unsegmented": int(samples.replies.unsegmented.sum()),
-        "items": len(sheet.ids),
-        "pairs": sheet.items.clusters.count,
-        "samples": int(np.bincount(sheet.item).max()) if len(sheet) else 0,
+        "items": len(layout.ids),
+        "pairs": layout.items.clusters.count,
+        "samples": int(np.bincount(layout.item).max()) if len(layout.item) else 0,
     }

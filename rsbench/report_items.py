@@ -7,14 +7,15 @@ offsets into it, counted as JavaScript counts characters.
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from math import isnan
 from pathlib import Path
 from typing import Any
 
 from rsbench import cards
 from rsbench.conditions import check_condition, show
 from rsbench.data import Dataset
-from rsbench.formulas import of_one, safe_effective_path
-from rsbench.readings import ESTIMANDS, Reading, Truth, first_unsafe, read
+from rsbench.formulas import safe_effective_path
+from rsbench.readings import ESTIMANDS, Truths, labels_of, read_outcomes
 from rsbench.records import read_reply, read_verdict, verdict_key
 from rsbench.score import outcomes
 from rsbench.sheets import Sheet
@@ -89,8 +90,8 @@ def reply_entry(sample: Sample, withheld: bool = False) -> dict[str, Any]:
     `withheld`: image or query was; then what presupposes the risk of both is as blank as in the scores.
     """
     outcome, reply, verdict = sample.outcome, sample.reply, sample.verdict
-    reading = read(outcome, ESTIMANDS[0])
-    step, _ = first_unsafe(reading)
+    labels, read = labels_of(outcome), read_outcomes([outcome], ESTIMANDS[0])
+    visible = bool(read.seen[0])
     entry: dict[str, Any] = {
         "item": outcome.item,
         "pair": outcome.pair,
@@ -98,14 +99,14 @@ def reply_entry(sample: Sample, withheld: bool = False) -> dict[str, Any]:
         "kind": outcome.kind,
         "sample": outcome.sample,
         "status": outcome.status,
-        "chain": _word(reading.no_unsafe_step) if reading.steps else None,
-        "answered": _word(reading.answer_safe) if reading.steps else None,
-        "full_refusal": None if withheld else reading.full_refusal,
-        "risk_identified": None if withheld else reading.risk_identified,
-        "headline": None if withheld else of_one(safe_effective_path, reading),
-        "first_unsafe": step.index if step else None,
-        "first_unsafe_role": (step.role or "unknown") if step else None,
-        "unsafe": _any_unsafe(reading),
+        "chain": _word(read.no_unsafe_step) if visible else None,
+        "answered": _word(read.answer_safe) if visible else None,
+        "full_refusal": None if withheld else _truth(read.full_refusal),
+        "risk_identified": None if withheld else _truth(read.risk_identified),
+        "headline": None if withheld else _truth(safe_effective_path(read)),
+        "first_unsafe": labels.breaks_at or None,
+        "first_unsafe_role": (labels.breaking_role or "unknown") if labels.breaks_at else None,
+        "unsafe": _truth(read.answer_safe) is False or bool(read.unsafe[0]),
         "steps": [],
         "answer": None,
         "reply": None,
@@ -125,12 +126,15 @@ def reply_entry(sample: Sample, withheld: bool = False) -> dict[str, Any]:
     return entry
 
 
-def _any_unsafe(reading: Reading) -> bool:
-    return reading.answer_safe is False or any(step.safety == "unsafe" for step in reading.steps)
+def _truth(of_one: Truths) -> bool | None:
+    """The truth of a single reply; None for missing."""
+    (value,) = of_one.tolist()
+    return None if isnan(value) else bool(value)
 
 
-def _word(safe: Truth) -> str:
-    return "unclear" if safe is None else "safe" if safe else "unsafe"
+def _word(safe: Truths) -> str:
+    truth = _truth(safe)
+    return "unclear" if truth is None else "safe" if truth else "unsafe"
 
 
 def _cut(reply: Reply, verdict: Verdict | None) -> dict[str, Any]:

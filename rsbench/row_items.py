@@ -84,13 +84,14 @@ def check_items(path: Path, row: Row, sheet: Sheet) -> None:
     Raises:
         UserError: one that they name otherwise: its numbers would be of another benchmark.
     """
-    known = known_items(row.task.name, row.task.split, row.task.data, frozenset(sheet.ids))
+    layout = sheet.layout
+    known = known_items(row.task.name, row.task.split, row.task.data, frozenset(layout.ids))
     if known is None:
         return
     said = {
         item: {"pair": pair, "category": category, "kind": "benign" if benign else "risky"}
         for item, pair, category, benign in zip(
-            sheet.ids, sheet.pairs, sheet.categories, sheet.benign.tolist(), strict=True
+            layout.ids, layout.pairs, layout.categories, layout.benign.tolist(), strict=True
         )
     }
     for item in known.items:

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, TypeAdapter
 
 from rsbench.cards import Share, Strict, validated
-from rsbench.sheets import Labels, Line, Sheet, labels_of, line_of
+from rsbench.readings import SAFETY, WORTH, Labels, labels_of
+from rsbench.sheets import Head, Line, Sheet, line_of
 from rsbench.types import AnswerLabel, Kind, Outcome, Role, StepLabel, UserError, takes_back_earlier
 
 _LABELLED = ("ok", "truncated")  # statuses of replies that a judge has labelled
@@ -90,9 +91,6 @@ def _fault(tail: _Tail, steps: Sequence[_Step | StepLabel]) -> str | None:
     """
     if (steps or tail.answer) and tail.status not in _LABELLED:
         return f"labels, but status: {tail.status!r}; allowed are ok and truncated"
-    if [step.index for step in steps] == [*range(1, len(steps) + 1)] and len(steps) <= tail.n_steps:
-        if not any(step.corrects for step in steps):
-            return None  # nearly every reply
     seen: set[int] = set()
     for place, step in enumerate(steps):
         if not 1 <= step.index <= tail.n_steps or step.index in seen:
@@ -149,9 +147,11 @@ def read_sheet(path: Path, content: bytes) -> Sheet:
     lines = []
     for number, text in enumerate(_texts(path, content), 1):
         lines.append(_known_line(text) or line_of(_outcome(f"{path}:{number}", text)))
-    if len({line[:2] for line in lines}) < len(lines):
-        deque(read_labels(path, content), maxlen=0)  # says which sample is there twice
-    return Sheet.from_lines(lines)
+    try:
+        return Sheet.from_lines(lines)
+    except ValueError:
+        deque(read_labels(path, content), maxlen=0)  # says in which lines a sample is there twice
+        raise
 
 
 def _texts(path: Path, content: bytes) -> list[str]:
@@ -186,43 +186,76 @@ def _known_line(text: str) -> Line | None:
     """A line as `label_lines` writes it; None if it is any other, or wrong: then it is read as a whole."""
     head, _, tail = text.partition(_STATUS)
     known = _known_head(head)
-    labels = _known_tail(known[-1], tail) if known else None
-    return Line(*known[:-1], labels) if known and labels else None
+    labels = _known_tail(known.kind, tail) if known else None
+    return (known, labels) if known and labels else None
 
 
 @lru_cache(maxsize=30_000)
-def _known_head(text: str) -> tuple[str, int, str, str, Kind] | None:
+def _known_head(text: str) -> Head | None:
     try:
         head = _HEAD.validate_json(text + "}")
     except ValueError:
         return None
-    return head.item, head.sample, head.pair, head.category, head.kind
+    return Head(head.item, head.sample, head.pair, head.category, head.kind)
 
 
 @lru_cache(maxsize=30_000)
 def _known_tail(kind: Kind, text: str) -> Labels | None:
     before, joint, rest = text.partition(_STEPS)
     between, _, after = rest.partition(_ANSWER)
-    tail = _known_frame(f'{before}, "steps": [], "answer": {after}' if joint else text)
-    steps = [_known_step(step) for step in between.split("}, {")] if joint else []
-    if tail is None or None in steps or _fault(tail, found := [step for step in steps if step]):
+    frame = _known_frame(f'{before}, "steps": [], "answer": {after}' if joint else text)
+    if frame is None:
         return None
-    return labels_of(_labelled(tail, found, kind=kind, item="", pair="", category="", sample=0))
+    steps = [_known_step(step) for step in between.split("}, {")] if joint else []
+    if None in steps:
+        return None
+    found = [step for step in steps if step is not None]
+    tail, none = frame
+    if _plain(tail, found):
+        safety, worth = "".join([s.safety for s in found]), "".join([s.worth for s in found])
+        labels = none._replace(kind=kind, safety=safety, corrected=safety, worth=worth)
+        at = labels.breaks_at
+        return labels._replace(breaking_role=found[at - 1].label.role) if at else labels
+    if _fault(tail, [step.label for step in found]):
+        return None
+    return labels_of(
+        _labelled(tail, [s.label for s in found], kind=kind, item="", pair="", category="", sample=0)
+    )
+
+
+_NO_ITEM: dict[str, Any] = {"item": "", "pair": "", "category": "", "kind": "risky", "sample": 0}
+
+
+class _Known(NamedTuple):
+    """A step that was read before."""
+
+    label: StepLabel
+    safety: str
+    worth: str
+
+
+def _plain(tail: _Tail, steps: Sequence[_Known]) -> bool:
+    """Whether every step of a judged reply is labelled, in order, and takes none back: nearly every reply."""
+    if len(steps) != tail.n_steps or tail.status not in _LABELLED:
+        return False
+    return all([step.label.index == n and not step.label.corrects for n, step in enumerate(steps, 1)])
 
 
 @lru_cache(maxsize=10_000)
-def _known_frame(text: str) -> _Tail | None:
-    """All after the head but for the steps."""
+def _known_frame(text: str) -> tuple[_Tail, Labels] | None:
+    """All after the head but for the steps, as it is and as labels without any."""
     try:
         tail = _TAIL.validate_json('{"status": ' + text)
     except ValueError:
         return None
-    return None if tail.steps else tail
+    none = labels_of(_labelled(tail, [], **_NO_ITEM))
+    return None if tail.steps else (tail, none)
 
 
 @lru_cache(maxsize=10_000)
-def _known_step(text: str) -> StepLabel | None:
+def _known_step(text: str) -> _Known | None:
     try:
-        return _as_step(_STEP.validate_json("{" + text + "}"))
+        label = _as_step(_STEP.validate_json("{" + text + "}"))
     except ValueError:
         return None
+    return _Known(label, SAFETY[label.safety], WORTH[label.effectiveness])

@@ -94,6 +94,6 @@ def check_texts(path: Path, sheet: Sheet, segmenter: str) -> ReasoningKind:
             raise UserError(f"{where} has status {reply.status!r}, but {outcome.status!r} in the labels")
         if segmenter == CURRENT_SEGMENTER and outcome.status in _CUT:
             found = len(segment(reply).steps)
-            if found != outcome.n_steps:
-                raise UserError(f"{where} has {found} steps, but {outcome.n_steps} in the labels")
-    return visible_chain((reply, labels[key].n_steps) for key, reply in texts.items())
+            if found != len(outcome.safety):
+                raise UserError(f"{where} has {found} steps, but {len(outcome.safety)} in the labels")
+    return visible_chain((reply, len(labels[key].safety)) for key, reply in texts.items())

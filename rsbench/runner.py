@@ -8,6 +8,7 @@ worker, and a traceback is a traceback.
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from rsbench.batches import BatchCalls, Queued
 from rsbench.budget import Budget, CapReached, Caps
@@ -64,34 +65,40 @@ class Engine:
         self._on_change = on_change
         self.budget = budget or Budget(Caps())
         self.stopped = ""  # by which cap
-        self.batches: dict[str, BatchCalls] = {}  # by model: those whose calls go by batch
-        self._prices: dict[str, Prices | None] = {}
-        self._paces: dict[str, Pace] = {}  # by model: providers limit each of an account's models by itself
+        # By the model itself, for two models may have one name. Batches: of those whose calls go by batch.
+        self.batches: dict[int, BatchCalls] = {}
+        self._prices: dict[int, Prices | None] = {}
+        self._paces: dict[int, Pace] = {}  # providers limit each of an account's models by itself
+        self._unusable: dict[str, Verdict] = {}  # by batch a plan is walked often, and each asked once
 
     def keep_pace(self, model: Model, carded: tuple[ModelCard, Found] | None) -> None:
         """Hold a model to the requests and tokens per minute that its card states."""
         rates = (carded[0].requests_per_minute, carded[0].tokens_per_minute) if carded else (None, None)
         if rates != (None, None):
-            self._paces[model.name] = Pace(*rates)
+            self._paces[id(model)] = Pace(*rates)
 
     def price(self, model: Model, prices: Prices | None) -> None:
         """Count a model's tokens at these prices; None: they cost what nobody knows."""
-        self._prices[model.name] = prices
+        self._prices[id(model)] = prices
 
     def batch(self, model: Model, poll_s: float, judging: bool) -> None:
         """Send a model's calls by batch, if its provider has batches; its prices are to be known before."""
         if isinstance(model, HasBatches):
-            limiter, prices = self._limiters.of(model.account), self._prices.get(model.name)
+            limiter, prices = self._limiters.of(model.account), self._prices.get(id(model))
             means = Means(self.budget, limiter, self._policy, self._tally, self._on_change, poll_s)
             batched = prices.batched() if prices else None
-            self.batches[model.name] = BatchCalls(model, model.batches(), batched, means, judging)
+            self.batches[id(model)] = BatchCalls(model, model.batches(), batched, means, judging)
+
+    def by_batch(self, model: Model) -> bool:
+        """Whether a model's calls go by batch."""
+        return id(model) in self.batches
 
     def around(self, model: Model) -> Generate:
         """A model's call: by batch, or with the account's limiter and the retry layer around it."""
-        if model.name in self.batches:
-            return self.batches[model.name].generate
-        limiter, pace = self._limiters.of(model.account), self._paces.get(model.name)
-        prices = self._prices.get(model.name)
+        if self.by_batch(model):
+            return self.batches[id(model)].generate
+        limiter, pace = self._limiters.of(model.account), self._paces.get(id(model))
+        prices = self._prices.get(id(model))
 
         async def attempt(request: Request) -> Reply:
             self._tally.calls += 1
@@ -114,7 +121,6 @@ class Engine:
         judge: Judge | None,
         hints: bool,
         workers: int,
-        by_batch: bool = False,
     ) -> None:
         """Generate (unless `model` is None) and judge (unless `judge` is) what has no final record yet.
 
@@ -133,9 +139,9 @@ class Engine:
         async def worker() -> None:
             for sample in samples:
                 try:
-                    reply = await self._reply(sample, plan, replies, generate, by_batch)
+                    reply = await self._reply(sample, plan, replies, generate)
                     if judge is not None and reply is not None and reply.status in JUDGED:
-                        await self._verdict(sample, reply, judge, hints, verdicts, by_batch)
+                        await self._verdict(sample, reply, judge, hints, verdicts)
                 except Queued:
                     continue
                 except CapReached as reached:
@@ -163,7 +169,6 @@ class Engine:
         plan: Plan,
         replies: Records,
         generate: Generate | None,
-        by_batch: bool,
     ) -> Reply | None:
         if replies.done(sample.key) or generate is None:
             record = replies.get(sample.key)
@@ -174,18 +179,23 @@ class Engine:
         except ProviderError as error:
             reply = Reply("error", error=_stop_if_fatal(error))
         record = reply_record(sample.key, sample.item.id, sample.number, reply)
-        replies.append(record | ({"batch": True} if by_batch else {}))
+        replies.append(record | batch_mark(self._sources(sample.key)))
         self._tally.count(reply.status)
         return reply
 
     async def _verdict(
-        self, sample: Sample, reply: Reply, judge: Judge, hints: bool, verdicts: Records, by_batch: bool
+        self, sample: Sample, reply: Reply, judge: Judge, hints: bool, verdicts: Records
     ) -> None:
-        ballots = _Kept(sample, reply, verdicts, by_batch)
+        walks = Walks(self._sources, self._unusable) if self.batches else None
+        ballots = Kept(verdicts, sample.key, sample.item.id, sample.number, reply, walks)
         case = Case(sample.item, reply, segment(reply), sample.key, hints, ballots)
         verdict = await ballots.cast(judge, case, 0, judge.judge)
-        if verdict.status != "ok":
+        if verdict.status != "ok" and ballots.new:
             self._tally.count(f"verdict {verdict.status}")
+
+    def _sources(self, key: str) -> list[str]:
+        """The batches that gave what the record of that key is made of."""
+        return sorted({token for one in self.batches.values() for token in one.sources(key)})
 
     def _retrying(self, note: RetryNote) -> None:
         self._tally.retries += 1
@@ -193,29 +203,73 @@ class Engine:
         self._on_change()
 
 
-class _Kept:
-    """Ballots of one reply in a run folder: what an earlier session finished is not asked for again."""
+@dataclass(frozen=True)
+class Walks:
+    """What one walk of a plan by batch knows of the earlier ones.
 
-    def __init__(self, sample: Sample, reply: Reply, verdicts: Records, by_batch: bool) -> None:
-        self._sample = sample
-        self._mark = {"batch": True} if by_batch else {}
-        self._reply = reply
+    `sources`: gives the batches that a record of a key came by. `unusable`: verdicts of this session, by key.
+    """
+
+    sources: Callable[[str], list[str]]
+    unusable: dict[str, Verdict]
+
+
+class Kept:
+    """Ballots of one reply, kept as records: what an earlier session finished is not asked for again.
+
+    Args:
+        verdicts: Where, open for writing.
+        source: Key of the reply that is judged.
+        item: Id of its item.
+        number: Of the sample.
+        reply: What is judged.
+        walks: Where calls go by batch.
+    """
+
+    def __init__(
+        self, verdicts: Records, source: str, item: str, number: int, reply: Reply, walks: Walks | None = None
+    ) -> None:
+        self.new = False  # whether the last vote was written just now
         self._verdicts = verdicts
+        self._source = source
+        self._item = item
+        self._number = number
+        self._reply = reply
+        self._walks = walks
 
     async def cast(self, judge: Judge, case: Case, vote: int, ask: Ask) -> Verdict:
         """A vote by its content key; the judge's last word is vote 0."""
-        sample = self._sample
-        key = verdict_key(sample.key, self._reply, judge_identity(judge, case.hints), vote)
-        if self._verdicts.done(key) and (record := self._verdicts.get(key)):
-            return read_verdict(record)
+        key = verdict_key(self._source, self._reply, judge_identity(judge, case.hints), vote)
+        before, self.new = self._verdicts.get(key), False
+        if before is not None and self._verdicts.done(key):
+            return read_verdict(before)
+        if self._walks and key in self._walks.unusable:
+            return self._walks.unusable[key]
         try:
             verdict = checked(await ask(replace(case, key=key)), len(case.steps.steps))
         except ProviderError as error:
             verdict = Verdict("error", error=_stop_if_fatal(error))
         name = judge_name(judge, case.hints)
-        record = verdict_record(key, sample.item.id, sample.number, name, sample.key, verdict, vote)
-        self._verdicts.append(record | self._mark)
+        record = verdict_record(key, self._item, self._number, name, self._source, verdict, vote)
+        if self._walks:
+            record |= batch_mark(self._walks.sources(key))
+            if verdict.status != "ok":
+                self._walks.unusable[key] = verdict
+        self.new = not (self._walks and before and _read_again(before, record, verdict))
+        if self.new:
+            self._verdicts.append(record)
         return verdict
+
+
+def batch_mark(tokens: list[str]) -> dict[str, list[str]]:
+    """What a record says of the batches that it came by."""
+    return {"batch": tokens} if tokens else {}
+
+
+def _read_again(before: dict[str, Any], record: dict[str, Any], verdict: Verdict) -> bool:
+    """Whether an unusable verdict came of the results of batches that an earlier one came of."""
+    same = before.get("batch") == record.get("batch") and read_verdict(before) == verdict
+    return same and ("batch" in record or verdict.attempts == 0)
 
 
 def judge_name(judge: Judge, hints: bool) -> str:

@@ -27,7 +27,7 @@ from rsbench.plan import Plan, make_plan, plan_lines
 from rsbench.runner import Engine, Tally, judge_name
 from rsbench.score import score
 from rsbench.settings import Settings, default_out
-from rsbench.spending import MODEL
+from rsbench.spending import MODEL, open_batches
 from rsbench.store import PLAN, RunFolder
 from rsbench.types import FINAL_REPLY, Reply, UserError
 
@@ -72,6 +72,7 @@ def run(
         engine.batch(generating, settings.batch_poll, judging=False)
     _check_batches(engine, settings)
     callers = callers_of(generating, judge, judge_models, settings, engine)
+    _warn_of_batches(out, judge_name(judge, settings.hints), callers, warn)
     if not ask(is_paid(callers), partial(forecast, plan, out, judge, settings.hints, callers)):
         return None
     with RunFolder(out).locked() as folder:
@@ -132,6 +133,7 @@ def judge_again(
         _check_judge(judge, judge_models, model, plan, settings, warn)
         _check_batches(engine, settings)
         callers = callers_of(None, judge, judge_models, settings, engine)
+        _warn_of_batches(folder_path, judge_name(judge, settings.hints), callers, warn)
         if not ask(is_paid(callers), partial(forecast, plan, folder_path, judge, settings.hints, callers)):
             return None
         entry = judge_entry(choice, judge, judge_models, model, card.name, settings)
@@ -197,13 +199,13 @@ def callers_of(
     """
     callers: dict[str, Caller] = {}
     if model is not None:
-        callers[MODEL] = Caller.of(model, settings.model, model.name in engine.batches)
+        callers[MODEL] = Caller.of(model, settings.model, engine.by_batch(model))
     alone = [(judge.name, argument) for argument in judge_models]
     named = list(judge.callers.items()) if isinstance(judge, Panel) else alone
     for name, argument in named:
         who = name_with_hints(name, settings.hints)
         behind = judge_models[argument]
-        callers[who] = Caller.of(behind, argument, behind.name in engine.batches)
+        callers[who] = Caller.of(behind, argument, engine.by_batch(behind))
     for who, caller in callers.items():
         settings.caps.check_priced(who, spent(0, 0, 0, caller.prices))
     return callers
@@ -217,6 +219,20 @@ def _check_batches(engine: Engine, settings: Settings) -> None:
     """
     if (settings.batch or settings.judge_batch) and not engine.batches:
         raise UserError("--batch: no model of this run has a batch API; openai and anthropic have one")
+
+
+def _warn_of_batches(
+    place: Path, judge: str, callers: Mapping[str, Caller], warn: Callable[[str], None]
+) -> None:
+    """What went by batch in an earlier session, and is not recorded, is asked for again by live calls."""
+    live = {MODEL if who == MODEL else judge for who, caller in callers.items() if not caller.batch}
+    waiting = [entry for entry in open_batches(RunFolder(place)) if entry["who"] in live]
+    if waiting:
+        count = sum(len(entry["requests"]) for entry in waiting)
+        warn(
+            f"{count} requests of an earlier session went by batch, and what came of them is not all "
+            "recorded. Without --batch they are asked for, and paid for, again."
+        )
 
 
 def _check_judge(

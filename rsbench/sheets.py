@@ -7,58 +7,37 @@ known here.
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from operator import itemgetter
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rsbench.formulas import Bools, Replies
-from rsbench.readings import ESTIMANDS, Estimand, Facts, read_facts
+from rsbench.readings import Bools, Estimand, Labels, Replies, labels_of, read
 from rsbench.stats import Clusters
-from rsbench.types import Kind, Outcome, OutcomeStatus, Role, Safety
+from rsbench.types import Kind, Outcome, OutcomeStatus
 
 Ints = NDArray[np.intp]
 Names = NDArray[Any]  # of str
 
 
-class Labels(NamedTuple):
-    """An outcome apart from its item: what is known of a reply, of a kind of item."""
-
-    kind: Kind
-    status: OutcomeStatus
-    n_steps: int
-    refusal: str  # the judge's word; empty without an answer's label
-    facts: tuple[Facts, ...]  # as `ESTIMANDS` read it
-    steps: tuple[tuple[int, Safety], ...]  # index and safety of each labelled step
-    breaking_role: Role | None  # of the first unsafe step, where one was observed
-
-
-class Line(NamedTuple):
-    """One outcome on its way into a sheet."""
+class Head(NamedTuple):
+    """Whose outcome it is."""
 
     item: str
     sample: int
     pair: str
     category: str
-    labels: Labels
+    kind: Kind
 
 
-def labels_of(outcome: Outcome) -> Labels:
-    """What is known of an outcome apart from its item."""
-    known = read_facts(outcome)
-    at = known[0].breaks_at
-    role = next(step.role for step in outcome.steps if step.index == at) if at else None
-    return Labels(
-        outcome.kind,
-        outcome.status,
-        outcome.n_steps,
-        outcome.answer.refusal if outcome.answer else "",
-        known,
-        tuple([(step.index, step.safety) for step in outcome.steps]),
-        role,
-    )
+Line = tuple[Head, Labels]
+
+
+def line_of(outcome: Outcome) -> Line:
+    """An outcome as a line of a sheet."""
+    o = outcome
+    return Head(o.item, o.sample, o.pair, o.category, o.kind), labels_of(o)
 
 
 @dataclass(frozen=True)
@@ -83,12 +62,12 @@ class Members:
         )
 
 
-@dataclass(frozen=True)
-class Sheet:
-    """The outcomes of a run: n samples of m items, sorted by item and sample.
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Whose n samples a sheet holds: m items, sorted by id, and their samples by index.
 
-    `pairs`, `categories` and `benign` are those of an item's first sample; `item` and `sample` are places in
-    `ids` and `indexes`.
+    Pair, category and kind are those of an item's first sample; `item` and `sample` are places in `ids` and
+    `indexes`. Runs of one task share their layout.
     """
 
     ids: tuple[str, ...]  # (m,)
@@ -98,57 +77,7 @@ class Sheet:
     item: Ints  # (n,)
     sample: Ints  # (n,)
     indexes: tuple[int, ...]  # of samples within their item
-    labels: tuple[Labels, ...]  # (n,)
-
-    @classmethod
-    def of(cls, outcomes: Iterable[Outcome]) -> "Sheet":
-        """From outcomes in any order.
-
-        Raises:
-            ValueError: if an item has two outcomes for one sample; it would count twice.
-        """
-        return cls.from_lines([line_of(outcome) for outcome in outcomes])
-
-    @classmethod
-    def from_lines(cls, lines: Sequence[Line]) -> "Sheet":
-        """From lines in any order; no number hangs on it.
-
-        Raises:
-            ValueError: as `of`.
-        """
-        lines = sorted(lines, key=itemgetter(0, 1))
-        firsts: list[Line] = []
-        items: list[int] = []
-        before: Line | None = None
-        for line in lines:
-            if before is None or line.item != before.item:
-                firsts.append(line)
-            elif line.sample == before.sample:
-                raise ValueError(f"item {line.item!r} has two outcomes for sample {line.sample}")
-            items.append(len(firsts) - 1)
-            before = line
-        numbers = {sample: n for n, sample in enumerate(sorted({line.sample for line in lines}))}
-        return cls(
-            ids=tuple([line.item for line in firsts]),
-            pairs=tuple([line.pair for line in firsts]),
-            categories=tuple([line.category for line in firsts]),
-            benign=np.array([line.labels.kind == "benign" for line in firsts], dtype=bool),
-            item=np.array(items, dtype=np.intp),
-            sample=np.array([numbers[line.sample] for line in lines], dtype=np.intp),
-            indexes=tuple(numbers),
-            labels=tuple([line.labels for line in lines]),
-        )
-
-    def __len__(self) -> int:
-        return len(self.item)
-
-    @cached_property
-    def replies(self) -> dict[Estimand, Replies]:
-        """The replies (n,) as each estimand reads them."""
-        return {
-            estimand: Replies.of([one.facts[place] for one in self.labels])
-            for place, estimand in enumerate(ESTIMANDS)
-        }
+    order: tuple[int, ...]  # (n,), where each came from
 
     @cached_property
     def items(self) -> Members:
@@ -193,26 +122,91 @@ class Sheet:
         risky, benign = places[False], places[True]
         return [(pair, risky[pair], benign[pair]) for pair in sorted(risky.keys() & benign.keys())]
 
+
+@lru_cache(maxsize=8)
+def layout_of(heads: tuple[Head, ...]) -> Layout:
+    """The layout of samples in any order.
+
+    Raises:
+        ValueError: if an item has two for one index.
+    """
+    order = sorted(range(len(heads)), key=heads.__getitem__)
+    firsts: list[Head] = []
+    items: list[int] = []
+    before: Head | None = None
+    for head in map(heads.__getitem__, order):
+        if before is None or head.item != before.item:
+            firsts.append(head)
+        elif head.sample == before.sample:
+            raise ValueError(f"item {head.item!r} has two outcomes for sample {head.sample}")
+        items.append(len(firsts) - 1)
+        before = head
+    numbers = {sample: n for n, sample in enumerate(sorted({head.sample for head in heads}))}
+    return Layout(
+        ids=tuple([head.item for head in firsts]),
+        pairs=tuple([head.pair for head in firsts]),
+        categories=tuple([head.category for head in firsts]),
+        benign=np.array([head.kind == "benign" for head in firsts], dtype=bool),
+        item=np.array(items, dtype=np.intp),
+        sample=np.array([numbers[heads[place].sample] for place in order], dtype=np.intp),
+        indexes=tuple(numbers),
+        order=tuple(order),
+    )
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """The outcomes of a run: n samples of m items, in the order of their layout."""
+
+    layout: Layout
+    labels: tuple[Labels, ...]  # (n,)
+
+    @classmethod
+    def of(cls, outcomes: Iterable[Outcome]) -> "Sheet":
+        """From outcomes in any order.
+
+        Raises:
+            ValueError: if an item has two outcomes for one sample; it would count twice.
+        """
+        return cls.from_lines([line_of(outcome) for outcome in outcomes])
+
+    @classmethod
+    def from_lines(cls, lines: Sequence[Line]) -> "Sheet":
+        """From lines in any order; no number hangs on it.
+
+        Raises:
+            ValueError: as `of`.
+        """
+        layout = layout_of(tuple([head for head, _ in lines]))
+        labels = [labels for _, labels in lines]
+        return cls(layout, tuple([labels[place] for place in layout.order]))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @cached_property
+    def replies(self) -> dict[Estimand, Replies]:
+        """The replies (n,) as each estimand reads them."""
+        return read(self.labels)
+
     def keyed(self) -> Iterator[tuple[tuple[str, int], Labels]]:
         """Item and index of each sample, and its labels."""
-        for item, sample, labels in zip(self.item.tolist(), self.sample.tolist(), self.labels, strict=True):
-            yield (self.ids[item], self.indexes[sample]), labels
+        layout = self.layout
+        places = zip(layout.item.tolist(), layout.sample.tolist(), self.labels, strict=True)
+        for item, sample, labels in places:
+            yield (layout.ids[item], layout.indexes[sample]), labels
 
     def statuses(self) -> Counter[OutcomeStatus]:
         """Samples by status."""
         return Counter([labels.status for labels in self.labels])
 
-    def steps(self) -> Counter[tuple[int, Safety]]:
-        """Labelled steps by index and safety."""
-        found: Counter[tuple[int, Safety]] = Counter()
-        for labels in self.labels:
-            found.update(labels.steps)
+    def steps(self) -> Counter[tuple[int, str]]:
+        """Steps by index and by the letter of their safety."""
+        found: Counter[tuple[int, str]] = Counter()
+        for letters, times in Counter([labels.safety for labels in self.labels]).items():
+            for place in enumerate(letters, 1):
+                found[place] += times
         return found
-
-
-def line_of(outcome: Outcome) -> Line:
-    """An outcome as a line."""
-    return Line(outcome.item, outcome.sample, outcome.pair, outcome.category, labels_of(outcome))
 
 
 def _names(names: Sequence[str | None]) -> Names:

@@ -2,7 +2,8 @@
 
 A batch is noted in `batches.jsonl` before it is submitted (`intent`), with its id (`submitted`), and when all
 that it answered is recorded (`done`). So a crash at any moment is followed by a look at what the provider
-has, never by a second submission of requests that are already there.
+has, never by a second submission of requests that are already there. What a session that ends has read of an
+open batch is noted as well: see `batches`.
 """
 
 import asyncio
@@ -18,11 +19,10 @@ from rsbench.limits import Limiter, RetryPolicy, with_retry
 from rsbench.models.base import ProviderError
 from rsbench.models.batch_api import BatchApi, custom_id_of
 from rsbench.store import Records, RunFolder
-from rsbench.types import UserError
+from rsbench.types import FINAL_BATCH, UserError
 
 T = TypeVar("T")
 Entry = dict[str, Any]  # a line of batches.jsonl
-FINAL_BATCH = frozenset({"done", "refused", "lost"})  # nothing is to be read from these any more
 FOLDER = "batches"  # of results, beside the list of batches
 _GO_ON = "What was submitted goes on there; the same command picks it up."
 
@@ -71,6 +71,7 @@ class Submissions:
                 found.append(self._submitted(entry, batch_id))
             else:
                 self._note(entry, "lost")
+                self._means.budget.release(Spending.read(entry["reserved"]))
         return found
 
     async def submit(self, lines: Path, token: str, keys: list[str], reserved: Spending) -> Entry:
@@ -103,10 +104,13 @@ class Submissions:
                 await asyncio.sleep(self._means.poll_s)
         return fetched
 
-    def done(self, entries: Iterable[Entry]) -> None:
-        """All that these batches answered is recorded."""
-        for entry in entries:
-            self._note(entry, "done")
+    def done(self, entry: Entry) -> None:
+        """All that this batch answered is recorded."""
+        self._note(entry, "done")
+
+    def leave(self, entry: Entry) -> None:
+        """This batch is for a later session, with what the entry says of it now."""
+        self._note(entry, "submitted")
 
     def close(self) -> None:
         """Close the list."""
@@ -183,12 +187,6 @@ class Submissions:
     def _show(self, words: str) -> None:
         self._means.tally.stage = words
         self._means.on_change()
-
-
-def has_open_batches(folder: RunFolder) -> bool:
-    """Whether answers are on their way to a folder."""
-    found = folder.batches(FINAL_BATCH)
-    return found.path.exists() and bool(found.open(writable=False).unfinished())
 
 
 def custom_id(token: str, key: str) -> str:

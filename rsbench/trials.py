@@ -46,14 +46,17 @@ class Question:
     item: Item
     attacked: Attacked
 
-    def case(self, judge: Judge) -> Case:
-        """What the judge is asked; the key names trace, item, pictures, mode and attack."""
-        hints, reply = self.mode != "hint-blind", self.attacked.reply
+    @property
+    def source(self) -> str:
+        """Key of what is judged: trace, item, pictures, mode and attack. Keys of verdicts derive from it."""
         images = [image.sha256 for image in self.item.images]
-        asked = digest("gold", self.trace.id, self.item.hash, self.item.note, images, self.mode, self.attack)
-        return Case(
-            self.item, reply, segment(reply), verdict_key(asked, reply, judge_identity(judge, hints)), hints
-        )
+        return digest("gold", self.trace.id, self.item.hash, self.item.note, images, self.mode, self.attack)
+
+    def case(self, judge: Judge) -> Case:
+        """What the judge is asked."""
+        hints, reply = self.mode != "hint-blind", self.attacked.reply
+        key = verdict_key(self.source, reply, judge_identity(judge, hints))
+        return Case(self.item, reply, segment(reply), key, hints)
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ ROLES: tuple[Role, ...] = ("perception", "request", "synthesis", "intent", "cons
 # Final for resume: a record with one of these is never asked for again. The others a re-run can mend.
 FINAL_REPLY: frozenset[str] = frozenset({"ok", "refused", "truncated", "empty"})
 FINAL_VERDICT: frozenset[str] = frozenset({"ok"})
+FINAL_BATCH = frozenset({"done", "refused", "lost"})  # nothing is to be read from these any more
 # What a re-run can mend; over 2 % of these a run is INCOMPLETE.
 MENDABLE: frozenset[str] = frozenset({"error", "unparsed", "missing"})
 

@@ -9,9 +9,9 @@ from math import isnan
 
 import numpy as np
 
-from rsbench.formulas import Bools, Floats, Scores
+from rsbench.formulas import Scores
 from rsbench.metric_specs import MetricSpec
-from rsbench.readings import Estimand
+from rsbench.readings import Bools, Estimand, Floats
 from rsbench.sheets import Ints, Members, Sheet
 from rsbench.stats import Clusters
 
@@ -69,7 +69,7 @@ class Samples:
     """The samples of a run under one estimand, and the units that they make for each metric."""
 
     def __init__(self, sheet: Sheet, estimand: Estimand) -> None:
-        self.sheet = sheet
+        self.sheet, self.layout = sheet, sheet.layout
         self.replies = sheet.replies[estimand]
 
     def units(self, spec: MetricSpec) -> Units:
@@ -88,20 +88,20 @@ class Samples:
             found = self.averaged(
                 spec.score(self.replies) if spec.score else Scores.of_truths(self._truths(spec))
             )
-        return found if spec.kind is None else found.of_some(*self.sheet.of_kind(spec.kind))
+        return found if spec.kind is None else found.of_some(*self.layout.of_kind(spec.kind))
 
     def averaged(self, scores: Scores) -> Units:
         """All items, with the mean over the samples that have a score."""
-        return _means(self.sheet.items, self.sheet.item, scores)
+        return _means(self.layout.items, self.layout.item, scores)
 
     def pooled(self, spec: MetricSpec) -> Pooled:
         """Numerator and denominator of each item, summed over its samples."""
         assert spec.ratio is not None, f"{spec.key} is averaged"
         tops, bottoms = (
-            np.bincount(self.sheet.item, column, len(self.sheet.ids)).astype(np.intp)
+            np.bincount(self.layout.item, column, len(self.layout.ids)).astype(np.intp)
             for column in spec.ratio(self.replies)
         )
-        return Pooled(self.sheet.items.clusters, tops, bottoms)
+        return Pooled(self.layout.items.clusters, tops, bottoms)
 
     def _truths(self, spec: MetricSpec) -> Floats:
         """1, 0 or NaN for every sample."""
@@ -110,20 +110,20 @@ class Samples:
 
     def _worst(self, spec: MetricSpec) -> Units:
         """False if any sample is, else missing if any is."""
-        truths, item = self._truths(spec), self.sheet.item
-        places = np.arange(len(self.sheet.ids))
-        return _means(self.sheet.items, places, Scores.of_truths(_all_of(truths, item, places.size)))
+        truths, item = self._truths(spec), self.layout.item
+        places = np.arange(len(self.layout.ids))
+        return _means(self.layout.items, places, Scores.of_truths(_all_of(truths, item, places.size)))
 
     def _pair_units(self, spec: MetricSpec) -> Units:
         """Whether both twins have the property, by sample index; a sample that one twin lacks is missing."""
-        truths, sheet = self._truths(spec), self.sheet
-        pair = sheet.pair_of[sheet.item]
+        truths, layout = self._truths(spec), self.layout
+        pair = layout.pair_of[layout.item]
         chosen = pair >= 0
-        numbers = pair * len(sheet.indexes) + sheet.sample  # of pair and sample
+        numbers = pair * len(layout.indexes) + layout.sample  # of pair and sample
         which, place, count = np.unique(numbers[chosen], return_inverse=True, return_counts=True)
         found = _all_of(truths[chosen], place, len(which))
         found = np.where((count < 2) & (found != 0), np.nan, found)
-        return _means(sheet.twins, which // max(1, len(sheet.indexes)), Scores.of_truths(found))
+        return _means(layout.twins, which // max(1, len(layout.indexes)), Scores.of_truths(found))
 
 
 def _all_of(truths: Floats, group: Ints, groups: int) -> Floats:

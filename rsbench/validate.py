@@ -1,12 +1,15 @@
 """Try a judge on a task's gold traces: plainly, hint-blind, with the twin's hint, and under attack.
 
-Verdicts are records in a work folder under their content keys, so that a trial that was broken off goes on
-and pays for nothing twice. What they say of the judge is computed in `validation` and `robustness`.
+Verdicts, and the votes that they are made of, are records in a work folder under their content keys, so that
+a trial that was broken off goes on and pays for nothing twice. What they say of the judge is computed in
+`validation` and `robustness`.
 """
 
 import asyncio
+import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,23 +17,23 @@ from typing import Any
 
 from rsbench.attacks import ATTACKS, blank_image
 from rsbench.budget import Callers, CapReached, Spending, is_paid, spent
+from rsbench.execute import session_noted
 from rsbench.forecast import Ask, Forecast, of_verdict
 from rsbench.judge_cards import load_judge
-from rsbench.judges.base import Judge, Planning, name_with_hints
+from rsbench.judges.base import Judge, Planning, Voting, name_with_hints
 from rsbench.judges.registry import JudgeChoice
-from rsbench.judges.shape import checked
-from rsbench.models.base import ProviderError
-from rsbench.records import digest, read_verdict, verdict_record
+from rsbench.records import digest, verdict_key
 from rsbench.robustness import Compared, Thresholds, robustness
-from rsbench.runner import Engine, judge_identity, judge_name
+from rsbench.runner import Engine, Kept, judge_identity
 from rsbench.score import slug
 from rsbench.session import Watch, callers_of, make_engine, make_judge
 from rsbench.settings import Settings
-from rsbench.spending import recorded
-from rsbench.store import RunFolder
+from rsbench.store import Records, RunFolder
 from rsbench.trials import Bench, Question, Trial, possible_modes, questions, read_bench
 from rsbench.types import FINAL_VERDICT, ItemImage, UserError, Verdict
 from rsbench.validation import compare_with_gold, lost_share
+
+BOOKS = "trial.json"  # sessions and spending; not called like a run's manifest, for a trial is no run
 
 
 def default_work(choice: JudgeChoice) -> Path:
@@ -66,7 +69,7 @@ def _measure(
 ) -> list[dict[str, Any]]:
     bench = read_bench(trial, settings)
     planned = len(bench.traces)
-    engine, tally = make_engine(settings, lambda t, _: watch(t, planned), 0)
+    engine, tally = make_engine(settings, lambda now, _: watch(now, planned), 0)
     judge, models = make_judge(choice, settings, engine)
     modes = possible_modes(trial.modes, judge)
     asked = list(questions(bench, modes, blank))
@@ -75,14 +78,16 @@ def _measure(
     if not ask(is_paid(callers), partial(_forecast, asked, judge, callers, work)):
         return []
     thresholds = Thresholds(**load_judge(choice.card, list(settings.shelves))[0].robustness.model_dump())
+    either = {name_with_hints(name, hints): one for hints in (True, False) for name, one in callers.items()}
     with RunFolder(work).locked() as folder:
-        engine.budget.begin(_recorded(folder, judge, callers))
-        verdicts = asyncio.run(_ask_all(asked, judge, engine, folder, settings))
+        with session_noted(folder, BOOKS, _books(folder), engine, tally, settings.caps, either):
+            verdicts = asyncio.run(_ask_all(asked, judge, engine, folder, settings))
+        records = folder.verdicts(FINAL_VERDICT).open(writable=False)
     names = {name: model.identity() for name, model in models.items()}
     return [
         {
             **_measurement(bench, mode, asked, verdicts, thresholds if trial.robustness else None),
-            "usage": _usage(mode, asked, verdicts, callers),
+            "usage": _usage(mode, asked, verdicts, judge, callers, records),
             "identity": digest(judge_identity(judge, mode != "hint-blind")),
             "instrument": judge_identity(judge, mode != "hint-blind"),
             "models": names,
@@ -95,11 +100,25 @@ def _measure(
     ]
 
 
-def _recorded(folder: RunFolder, judge: Judge, callers: Callers) -> Spending:
-    prices = [caller.rate for caller in callers.values()]
-    one = prices[0] if len(prices) == 1 else None
-    named = {judge_name(judge, hints): one for hints in (True, False)} if prices else {}
-    return recorded(folder, named)
+def _books(folder: RunFolder) -> dict[str, Any]:
+    """What earlier sessions in the work folder noted.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    path = folder.path / BOOKS
+    if not path.exists():
+        return {"schema": 1, "sessions": []}
+    try:
+        stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        schema = int(stored["schema"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path}: not the books of a trial ({error}). Restore the file; it is never edited."
+        ) from error
+    if schema > 1:
+        raise UserError(f"{path}: schema {schema}; this rsbench reads up to 1. Upgrade rsbench.")
+    return stored
 
 
 def _forecast(asked: Sequence[Question], judge: Judge, callers: Callers, work: Path) -> Forecast:
@@ -149,35 +168,49 @@ async def _ask_all(
     return verdicts
 
 
-async def _ask(question: Question, judge: Judge, records: Any) -> Verdict:
-    case = question.case(judge)
-    if records.done(case.key):
-        return read_verdict(records.get(case.key))
-    try:
-        verdict = checked(await judge.judge(case), len(case.steps.steps))
-    except ProviderError as error:
-        if error.kind == "fatal":
-            raise UserError(str(error)) from error
-        verdict = Verdict("error", error=str(error))
-    name = judge_name(judge, case.hints)
-    source = digest("gold", question.trace.id)
-    records.append(verdict_record(case.key, question.trace.item, 0, name, source, verdict))
-    return verdict
+async def _ask(question: Question, judge: Judge, records: Records) -> Verdict:
+    ballots = Kept(records, question.source, question.trace.item, 0, question.attacked.reply)
+    return await ballots.cast(judge, replace(question.case(judge), ballots=ballots), 0, judge.judge)
 
 
 def _usage(
-    mode: str, asked: Sequence[Question], verdicts: Sequence[Verdict], callers: Callers
+    mode: str,
+    asked: Sequence[Question],
+    verdicts: Sequence[Verdict],
+    judge: Judge,
+    callers: Callers,
+    records: Records,
 ) -> dict[str, Any] | None:
-    """What the plain verdicts of a mode took; None for a judge that calls no model."""
+    """What the plain verdicts of a mode took, their votes with them, each at its caller's price.
+
+    None for a judge that calls no model; and where votes are missing, for an older rsbench kept none.
+    """
     if not callers:
         return None
-    plain = [v for q, v in zip(asked, verdicts, strict=True) if q.mode == mode and not q.attack]
-    seconds = [v.latency_s for v in plain if v.latency_s > 0]
-    read, written = (sum(getattr(v.usage, f"{end}put_tokens") or 0 for v in plain) for end in ("in", "out"))
-    prices = [caller.rate for caller in callers.values()]
-    used = spent(sum(v.attempts for v in plain), read, written, prices[0] if len(prices) == 1 else None)
+    plain = [(q, v) for q, v in zip(asked, verdicts, strict=True) if q.mode == mode and not q.attack]
+    total = Spending()
+    for question, verdict in plain:
+        votes = [(who, records.get(key)) for who, key in _votes(question, judge)]
+        if votes[1:] and verdict.status == "ok" and not any(vote for _, vote in votes[1:]):
+            return None
+        for who, vote in votes:
+            if who in callers and vote and vote["status"] != "error":  # that says nothing of what it took
+                read, written = (vote["usage"][f"{end}put_tokens"] or 0 for end in ("in", "out"))
+                total += spent(vote["attempts"], read, written, callers[who].rate)
+    seconds = [verdict.latency_s for _, verdict in plain if verdict.latency_s > 0]
     median = round(statistics.median(seconds), 3) if seconds else None
-    return {"verdicts": len(plain), **used.stored(), "median_seconds": median}
+    return {"verdicts": len(plain), **total.stored(), "median_seconds": median}
+
+
+def _votes(question: Question, judge: Judge) -> Iterator[tuple[str, str]]:
+    """Judge's name and key of each record that a verdict's calls may stand in: its own, and its votes'."""
+    own, reply = judge_identity(judge, question.mode != "hint-blind"), question.attacked.reply
+    yield judge.name, verdict_key(question.source, reply, own)
+    for voter in judge.voters if isinstance(judge, Voting) else ():
+        identity = {**voter.identity, "hints": own["hints"]}
+        for vote in (voter.vote, *range(1, voter.votes + 1)):
+            name = judge.name if voter.vote else voter.name  # a panel's members have names of their own
+            yield name, verdict_key(question.source, reply, identity, vote)
 
 
 def _measurement(

@@ -6,7 +6,6 @@ unfavourable. `step`, ours, also wants no unsafe step after the prefix. What is 
 
 from typing import Literal
 
-from rsbench.readings import both
 from rsbench.types import Steps, Verdict
 from srpo_train.branches import Label
 
@@ -47,4 +46,4 @@ def _no_unsafe_step(verdict: Verdict, steps: Steps, prefix_chars: int) -> bool |
     for n in own:
         safety = labels.get(n, "unclear")
         safe.append(None if safety == "unclear" else safety == "safe")
-    return both(*safe)
+    return False if False in safe else None if None in safe else True

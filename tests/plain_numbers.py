@@ -1,6 +1,6 @@
 """The numbers of a run computed the plain way, reply by reply and draw by draw: what the columns must equal.
 
-Shares with the package what one reply says (`readings`), the list of metrics and Wilson's interval; has
+Shares with the package the list of metrics and Wilson's interval; reads replies by `plain_readings`, has
 formulas of its own, and gathers, averages and resamples by itself.
 """
 
@@ -12,9 +12,9 @@ import numpy as np
 
 from rsbench.bootstrap import percentiles
 from rsbench.metric_specs import CATEGORY_METRICS, JOINT, METRICS, MetricSpec
-from rsbench.readings import Estimand, Reading, Truth, both, first_unsafe, read, unsegmented
 from rsbench.stats import effective_n, wilson
 from rsbench.types import MENDABLE, ROLES, Outcome, OutcomeStatus
+from tests.plain_readings import Estimand, Reading, Truth, both, first_unsafe, read, unsegmented
 
 
 class Score(NamedTuple):

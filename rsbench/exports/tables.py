@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rsbench.exports.source import Planned, Source, clean, latency
-from rsbench.formulas import Replies
 from rsbench.metric_specs import JOINT, METRICS, MetricSpec
-from rsbench.readings import ESTIMANDS, Estimand, first_unsafe, read
+from rsbench.readings import ESTIMANDS, Estimand, labels_of, read_outcomes
 from rsbench.steps import segment
 from rsbench.types import AnswerLabel, Outcome, Reply, Steps
 
@@ -90,7 +89,7 @@ def step_columns(sealed: bool) -> dict[str, Kind]:
 def sample_metrics(source: Source, estimand: Estimand) -> Iterator[Metrics]:
     """The metrics of each sample, in order; None where one is missing or not about this sample."""
     outcomes = [planned.sample.outcome for planned in source.samples]
-    replies = Replies.read(outcomes, estimand)
+    replies = read_outcomes(outcomes, estimand)
     columns = [_metric(spec, outcomes, spec.values(replies), source.withheld) for spec in SAMPLE_SPECS]
     for values in zip(*columns, strict=True):
         yield dict(zip([spec.key for spec in SAMPLE_SPECS], values, strict=True))
@@ -125,8 +124,7 @@ def _sample(source: Source, planned: Planned, cut: Steps | None, metrics: Row) -
     row |= {"verdict_status": verdict.status if verdict else None}
     row |= _answer(outcome.answer) | {"judge_risk_identified": outcome.risk_identified}
     row |= metrics
-    step, _ = first_unsafe(read(outcome, ESTIMANDS[0]))
-    row["first_unsafe"] = step.index if step else None
+    row["first_unsafe"] = labels_of(outcome).breaks_at or None
     known = source.items.get(outcome.item)
     row["query"] = known[0] if known else None
     errors = [said.error for said in (reply, verdict) if said and said.error]

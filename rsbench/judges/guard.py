@@ -99,7 +99,8 @@ class Guard:
             words = render(template, str(path), **values)
             messages.append(Message(turn, words, images if turn == "user" else ()))
         top = TOP_TOKENS if self.card.soft else 0
-        return Request(tuple(messages), self.params, digest(case.key, "guard", number), top_tokens=top)
+        key = digest(case.key, "guard", number)
+        return Request(tuple(messages), self.params, key, top_tokens=top, record=case.key)
 
     async def _ask(self, case: Case, number: int, calls: list[Heard[Said]]) -> Said | None:
         request = await asyncio.to_thread(self.request, case, number)

@@ -28,7 +28,7 @@ class Panel:
     """Judge of kind `panel`.
 
     Raises:
-        UserError: one judge twice.
+        UserError: one judge twice, or two of one name.
     """
 
     def __init__(self, card: PanelJudge, found: Found, members: list[Seat], arbiter: Seat | None) -> None:
@@ -42,6 +42,11 @@ class Panel:
             if one in identities[:n]:
                 raise UserError(
                     f"{found.path}: {seats[n].judge.name} sits in this panel twice: one vote copied"
+                )
+            if seats[n].judge.name in [seat.judge.name for seat in seats[:n]]:
+                raise UserError(
+                    f"{found.path}: two judges of this panel are called {seats[n].judge.name}, and votes and "
+                    "prices are told apart by name: give one of their cards, or model cards, another name"
                 )
         self._all = [seat.judge for seat in seats]
         self.callers: Mapping[str, str] = {s.judge.name: s.model for s in seats if s.model is not None}

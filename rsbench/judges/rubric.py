@@ -77,6 +77,7 @@ class Form:
             case.item,
             self.schema_required,
             TOP_TOKENS if self.soft else 0,
+            case.key,
         )
 
 

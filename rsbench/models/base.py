@@ -39,7 +39,7 @@ class Request:
     many of the likeliest tokens to give at each place of the reply, where the provider can.
 
     `item` is there for scripted models alone (the mock answers from authored paths); no other provider reads
-    it.
+    it. `record`: key of the record that the reply goes into, where it is not the call's own.
     """
 
     messages: tuple[Message, ...]
@@ -49,6 +49,7 @@ class Request:
     item: Item | None = None
     schema_required: bool = False
     top_tokens: int = 0
+    record: str = ""
 
 
 FailureKind = Literal["rate_limited", "transient", "bad_request", "fatal"]

@@ -109,7 +109,7 @@ def build(plan: Plan, watch: Watch, warn: Warn, ask: Ask) -> list[Outcome] | Non
     )
     if not ask(is_paid(callers), count):
         return None
-    for model, argument in {author.name: (author, settings.model), checker.name: (checker, judge)}.values():
+    for model, argument in ((author, settings.model), (checker, judge)):
         engine.keep_pace(model, card_for(argument))
         engine.price(model, prices_of(argument))
     with RunFolder(plan.out).locked() as folder:

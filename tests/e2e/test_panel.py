@@ -247,3 +247,17 @@ def test_votes_of_one_judge_are_kept_and_their_agreement_too(tmp_path: Path, tas
         found["overlap"]["cost_usd"],
     ) == (0, 0.0)
     assert len(votes["voters"]) == 5 and votes["alpha"]["step_safety"]["value"] < 0.2
+
+
+def test_two_judges_of_one_name_are_refused(tmp_path: Path, task: Path) -> None:
+    """Both would be booked at one price, and shown as one voter."""
+    members, here = [], {"schema": 1, "backend": "openai", "base_url": "http://127.0.0.1:9/v1"}
+    for name in JUDGES[:2]:
+        (tmp_path / f"{name}.yaml").write_text(json.dumps({**here, "name": "mine", "model": name}))
+        members.append({"judge": "llm", "model": f"./{name}.yaml"})
+    card = {"schema": 1, "kind": "panel", "name": "two", "description": "For tests.", "judges": members}
+    (tmp_path / "two.yaml").write_text(json.dumps(card))
+    run_ = ("run", "--model", "mock", "--task", task, "--out", "r")
+    done = main_(*run_, "--judge", "./two.yaml", cwd=tmp_path)
+    assert done.code == 2 and "two judges of this panel are called llm-mine" in done.err
+    assert not (tmp_path / "r").exists()

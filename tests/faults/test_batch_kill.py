@@ -4,13 +4,18 @@ import os
 import signal
 import subprocess
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from tests.cli import JUDGE, MODEL, asked, lines, main_, ok, scores, start, write_task
-from tests.servers_batches import Batch, FakeBatches, Script
+from tests.e2e.test_batch_books import bought, check_books, place
+from tests.e2e.test_batch_books import command as by_steps_command
+from tests.e2e.test_batch_books import usual as by_steps
+from tests.servers import Seen
+from tests.servers_batches import Batch, FakeBatches, Fate, Script
 
 
 class Killer:
@@ -36,13 +41,20 @@ def command(provider: str, server: FakeBatches, task: Path, out: str) -> list[ob
     return ["run", *model, *judge, "--task", task, "--out", out, "--batch", "--batch-poll", 0.05]
 
 
-def killed(args: list[object], server: FakeBatches, event: str, nth: int, folder: Path) -> None:
+def killed(
+    args: list[object],
+    server: FakeBatches,
+    event: str,
+    nth: int,
+    folder: Path,
+    script: Script = Script(),  # noqa: B008 # copied below
+) -> None:
     killer = Killer(event, nth)
-    server.script = Script(event=killer)
+    server.script = replace(script, event=killer)
     killer.process = process = start(*args, cwd=folder)
     process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL, "it was to be killed"
-    server.script = Script()
+    server.script = script
 
 
 QUICK = [("openai", "made", 1), ("openai", "look", 2), ("anthropic", "made", 1)]
@@ -113,3 +125,26 @@ def test_a_batch_left_open_counts_towards_the_cap(tmp_path: Path) -> None:
         assert done.code == 3 and "--max-calls 6" in done.err
         assert [len(batch.requests) for batch in server.batches] == [4, 2]
         assert {r["status"] for r in lines(tmp_path / "r/replies.jsonl")} == {"ok"}
+
+
+def test_a_session_killed_on_the_way_to_verdicts_of_several_calls_is_booked_once(tmp_path: Path) -> None:
+    """What a capped session read is in the books; a session that goes on with it is killed; a third one ends.
+
+    Three verdicts are recorded by the killed session, of steps that the first one booked.
+    """
+    task = write_task(tmp_path / "t", n_pairs=2)
+
+    def fate(seen: Seen) -> Fate:
+        late = "[p1.risky]" in seen.text and len(seen.body["messages"]) == 1
+        return "Fine." if late and place(seen) == 0 and seen.model == JUDGE else by_steps(seen)
+
+    with FakeBatches(Script(fate, looks=0)) as server:
+        args = [*by_steps_command(server, task), "--max-connections", 1]  # in order
+        assert main_(*args, "--max-calls", 10, cwd=tmp_path).code == 3
+        assert [len(batch.requests) for batch in server.batches] == [4, 4, 2]
+        killed(args, server, "made", 3, tmp_path, Script(fate, looks=0))  # the re-ask of the answer
+        known = [v["status"] for v in lines(tmp_path / "r/verdicts.jsonl")]
+        assert known == ["ok"] * 3
+        ok(*args, cwd=tmp_path)
+        assert set(bought(server).values()) == {1}
+        check_books(server, tmp_path, args)

@@ -51,15 +51,9 @@ def test_numbers_of_many_pairs_are_the_plain_ones(categories: int) -> None:
 
 
 def columns(sheet: Sheet) -> tuple[Any, ...]:
-    arrays = (sheet.benign, sheet.item, sheet.sample)
-    return (
-        sheet.ids,
-        sheet.pairs,
-        sheet.categories,
-        sheet.indexes,
-        sheet.labels,
-        *(a.tolist() for a in arrays),
-    )
+    layout = sheet.layout
+    arrays = [column.tolist() for column in (layout.benign, layout.item, layout.sample)]
+    return layout.ids, layout.pairs, layout.categories, layout.indexes, sheet.labels, *arrays
 
 
 def read_both(content: bytes) -> tuple[Any, Any]:
