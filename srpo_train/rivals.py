@@ -6,6 +6,7 @@ choosing: its default would cut image tokens.
 
 import asyncio
 import io
+import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -83,7 +84,8 @@ def optimise(job: Job) -> None:
         assert isinstance(recipe, GrpoRecipe)
         trainer = _grpo(job, recipe, shared, settings, samples)
     report = cost | {"questions": len({r["item"] for r in sides[0]}), "examples": len(sides[0])}
-    finish(job, trainer, loaded, report | {"tokens_a_question": sum(tokens) / len(tokens)})
+    in_order = [row["item"] for row in sides[0]] if recipe.kind == "kto" else []  # type: ignore[attr-defined]
+    finish(job, trainer, loaded, report | {"tokens_a_question": sum(tokens) / len(tokens)}, in_order)
 
 
 def _tokens(loaded: Loaded, recipe: Recipe, sample: Sample, row: Row) -> int:
@@ -129,6 +131,9 @@ def _preferences(job: Job, recipe: PreferenceRecipe, samples: dict[str, Sample],
             for g in groups
             for b in (*g.favourable, *g.unfavourable)
         ]
+        # TRL takes these as they come, and a reply's neighbour is what it estimates the KL term with: sorted,
+        # the neighbour answers the same prompt, and a budget ends after the first few items.
+        random.Random(recipe.optimise.seed).shuffle(rows)
         enough = len({row["label"] for row in rows}) == 2
     else:
         rows = [

@@ -144,8 +144,18 @@ def questions_seen(steps: int, questions: int, a_step: int) -> int:
     return epochs * questions + min(more * a_step, questions)
 
 
-def finish(job: Job, trainer: Any, loaded: Loaded, report: dict[str, Any]) -> None:
-    """Train from the last checkpoint, evaluate, save model and card."""
+def finish(
+    job: Job, trainer: Any, loaded: Loaded, report: dict[str, Any], in_order: Sequence[str] = ()
+) -> None:
+    """Train from the last checkpoint, evaluate, save model and card.
+
+    Args:
+        job: The training.
+        trainer: Ready to train.
+        loaded: What it started from.
+        report: Becomes the model card's, with what happens here.
+        in_order: The examples' items, of a trainer that takes its examples as they come and not at random.
+    """
     if job.recipe.optimise.fsdp and not trainer.is_fsdp_enabled:
         raise UserError("optimise.fsdp: the model would not be sharded; start it with `accelerate launch`")
     trainer.remove_callback(transformers.PrinterCallback)
@@ -166,6 +176,8 @@ def finish(job: Job, trainer: Any, loaded: Loaded, report: dict[str, Any]) -> No
         report["questions_seen"] = questions_seen(
             trainer.state.global_step, len(trainer.train_dataset), questions_a_step(job.recipe.optimise)
         )
+        if in_order:
+            report["items_seen"] = len(set(in_order[: report["questions_seen"]]))
         report |= took | {"steps": trainer.state.global_step, "held_out": held_out, "history": history}
         write_card(job, job.out / MODEL, report)
 

@@ -1,7 +1,9 @@
 """The rivals that TRL trains: on images, through the same command, and what a judge's failure is worth."""
 
+import itertools
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,13 @@ from folders import recipe, shelf  # noqa: E402
 from test_train_command import train  # noqa: E402
 
 from rsbench.types import AnswerLabel, Verdict  # noqa: E402
-from srpo_train.rivals import outcome_reward, rewards  # noqa: E402
+from srpo_train.branches import group  # noqa: E402
+from srpo_train.explored import Taken  # noqa: E402
+from srpo_train.gathering import samples_of  # noqa: E402
+from srpo_train.job import Job  # noqa: E402
+from srpo_train.recipes import PreferenceRecipe, changed, load_recipe  # noqa: E402
+from srpo_train.rivals import _preferences, outcome_reward, rewards  # noqa: E402
+from tests.unit.exploring import branch  # noqa: E402
 
 
 def test_safety_comes_before_effectiveness() -> None:
@@ -31,6 +39,35 @@ def test_a_missing_verdict_teaches_nothing() -> None:
     assert rewards([1.0, None, 0.0, None], ["a", "a", "a", "b"]) == [1.0, 0.5, 0.0, 0.0]
 
 
+def kto_rows(seed: int) -> list[dict[str, Any]]:
+    """Ten replies to each of twelve items, four of them unfavourable."""
+    card, found = load_recipe("kto")
+    recipe = changed(card, "test", seed=seed, limit=12)
+    assert isinstance(recipe, PreferenceRecipe)
+    job = Job(recipe, found, "tiny", Path("unused"), print)
+    samples = samples_of(job.plans)
+    replies = [
+        branch(n, n % 5 > 1, [3, n], item=item, steps=0, prefix=(), text=f"{item} {n}")
+        for item in samples
+        for n in range(10)
+    ]
+    return _preferences(job, recipe, samples, Taken(group(replies, "here"), 12, 0, 0))
+
+
+def test_kto_sees_its_replies_in_an_order_drawn_by_the_seed() -> None:
+    rows = kto_rows(seed=1)
+    assert len(rows) == 120 and sum(row["label"] for row in rows) == 72
+    # TRL takes rows as they come and pairs each with the one before it for its KL term: sorted by item, that
+    # one answered the same prompt, and a budget of a quarter of the rows ended after a quarter of the items.
+    alike = sum(a["item"] == b["item"] for a, b in itertools.pairwise(rows))
+    assert alike < len(rows) / 4
+    assert len({row["item"] for row in rows[:30]}) >= 10
+    assert len({row["label"] for row in rows[:8]}) == 2
+    said = [row["completion"] for row in rows]
+    assert said == [row["completion"] for row in kto_rows(seed=1)]
+    assert said != [row["completion"] for row in kto_rows(seed=2)]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("net", ["llava", "idefics3"])
 @pytest.mark.parametrize("kind", ["sft", "dpo", "kto", "grpo"])
@@ -46,5 +83,8 @@ def test_a_rival_trains_on_images(kind: str, net: str, tmp_path: Path) -> None:
     assert done.code == 0, done.err[-3000:]
     facts = json.loads((tmp_path / "t" / "model" / "training.json").read_text())
     assert facts["report"]["steps"] == 2
+    assert ("items_seen" in facts["report"]) == (kind == "kto")
+    if kind == "kto":
+        assert 1 <= facts["report"]["items_seen"] <= facts["report"]["questions"]
     before = (home / "net" / "model.safetensors").read_bytes()
     assert (tmp_path / "t" / "model" / "model.safetensors").read_bytes() != before

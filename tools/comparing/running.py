@@ -122,7 +122,7 @@ def run(plan: Plan, work: Path, rows: Path, one: Run) -> Found:
     row = make_row(RunFolder(out / "run"), plan.judge, rows)
     report = json.loads((out / "model" / "training.json").read_text(encoding="utf-8"))["report"]
     spent = ("explored_items", "generated_tokens", "judge_calls", "cpu_seconds")
-    kept = (*spent, "pairs", "questions", "questions_seen", "steps", "tokens_a_question")
+    kept = (*spent, "pairs", "questions", "questions_seen", "items_seen", "steps", "tokens_a_question")
     _clean(out)
     return {**training, "row": row.stem, **{key: report[key] for key in kept if key in report}}
 
