@@ -17,6 +17,7 @@ from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, KTOConfig, KTOTr
 from rsbench.judges.base import Case, Judge
 from rsbench.judges.shape import checked
 from rsbench.models.base import GenParams, ProviderError
+from rsbench.models.hf_batching import stop_ids
 from rsbench.models.hf_loading import Loaded
 from rsbench.plan import Sample
 from rsbench.records import digest
@@ -82,7 +83,7 @@ def optimise(job: Job) -> None:
         trainer = kind(**shared, args=args, eval_dataset=test, ref_model=before)
     else:
         assert isinstance(recipe, GrpoRecipe)
-        trainer = _grpo(job, recipe, shared, settings, samples)
+        trainer = _grpo(job, recipe, loaded, shared, settings, samples)
     report = cost | {"questions": len({r["item"] for r in sides[0]}), "examples": len(sides[0])}
     in_order = [row["item"] for row in sides[0]] if recipe.kind == "kto" else []  # type: ignore[attr-defined]
     finish(job, trainer, loaded, report | {"tokens_a_question": sum(tokens) / len(tokens)}, in_order)
@@ -170,9 +171,10 @@ def _table(rows: Sequence[Row], keep_item: bool) -> datasets.Dataset | None:
 
 
 def _grpo(
-    job: Job, recipe: GrpoRecipe, shared: Row, settings: Row, samples: dict[str, Sample]
+    job: Job, recipe: GrpoRecipe, loaded: Loaded, shared: Row, settings: Row, samples: dict[str, Sample]
 ) -> GRPOTrainer:
     judge = judge_for(job, "judge", recipe.judge, recipe.judge_model)
+    stops = stop_ids(loaded.model, loaded.tokenizer)
     # TRL counts replies, we count questions: one question's replies are a micro-batch.
     questions = recipe.optimise.batch * recipe.optimise.accumulate
     own = {"per_device_train_batch_size": recipe.generations, "gradient_accumulation_steps": questions}
@@ -184,16 +186,34 @@ def _grpo(
         beta=recipe.beta,
     )
 
-    def reward(completions: list[Any], item: list[str], **_: object) -> list[float]:
+    def reward(
+        completions: list[Any], item: list[str], completion_ids: list[list[int]], **_: object
+    ) -> list[float]:
         texts = [completion[-1]["content"] for completion in completions]
-        verdicts = asyncio.run(_judged(judge, [samples[name].item for name in item], texts))
-        return rewards([outcome_reward(verdict) for verdict in verdicts], item)
+        whole = ended(completion_ids, stops)
+        items = [samples[name].item for name in item]
+        return rewards(asyncio.run(_rewarded(judge, items, texts, whole)), item)
 
     return _Grpo(**shared, args=args, reward_funcs=[reward])
 
 
-async def _judged(judge: Judge, items: Sequence[Item], texts: Sequence[str]) -> list[Verdict]:
-    return await asyncio.gather(*(_verdict(judge, *pair) for pair in zip(items, texts, strict=True)))
+def ended(completion_ids: Sequence[Sequence[int]], stops: set[int]) -> list[bool]:
+    """Which replies ended by themselves, and were not cut off at the most tokens allowed."""
+    return [bool(ids) and ids[-1] in stops for ids in completion_ids]
+
+
+async def _rewarded(
+    judge: Judge, items: Sequence[Item], texts: Sequence[str], whole: Sequence[bool]
+) -> list[float | None]:
+    """A reward for each reply; None for one that was cut off, which no judge is asked about.
+
+    What it would have ended in is not known: the part that is there may read as safe, or as no answer at all.
+    """
+
+    async def one(item: Item, text: str, is_whole: bool) -> float | None:
+        return outcome_reward(await _verdict(judge, item, text)) if is_whole else None
+
+    return await asyncio.gather(*map(one, items, texts, whole))
 
 
 async def _verdict(judge: Judge, item: Item, text: str) -> Verdict:

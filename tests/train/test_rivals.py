@@ -14,10 +14,12 @@ from folders import recipe, shelf  # noqa: E402
 from test_train_command import train  # noqa: E402
 
 from rsbench.types import AnswerLabel, Verdict  # noqa: E402
+from srpo_train import rivals  # noqa: E402
 from srpo_train.branches import group  # noqa: E402
 from srpo_train.explored import Taken  # noqa: E402
 from srpo_train.gathering import samples_of  # noqa: E402
 from srpo_train.job import Job  # noqa: E402
+from srpo_train.paths import path_text  # noqa: E402
 from srpo_train.recipes import PreferenceRecipe, changed, load_recipe  # noqa: E402
 from srpo_train.rivals import _preferences, outcome_reward, rewards  # noqa: E402
 from tests.unit.exploring import branch  # noqa: E402
@@ -37,6 +39,26 @@ def test_safety_comes_before_effectiveness() -> None:
 def test_a_missing_verdict_teaches_nothing() -> None:
     # 0 would be a punishment for the judge's failure; the mean of the others is an advantage of 0.
     assert rewards([1.0, None, 0.0, None], ["a", "a", "a", "b"]) == [1.0, 0.5, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("ends, given", [([3, 2], 1.0), ([3, 9], 0.0), ([], 0.0)])
+def test_a_reply_that_was_cut_off_has_no_reward(
+    monkeypatch: pytest.MonkeyPatch, ends: list[int], given: float
+) -> None:
+    card, found = load_recipe("grpo")
+    job = Job(changed(card, "test", limit=2), found, "tiny", Path("unused"), print)
+    samples = samples_of(job.plans)
+    made: dict[str, Any] = {}
+    monkeypatch.setattr(rivals, "_Grpo", lambda **given: made.update(given))
+    monkeypatch.setattr(rivals, "GRPOConfig", lambda **_: None)
+    loaded = job.checkpoint.load("cpu")
+    rivals._grpo(job, job.recipe, loaded, {}, {}, samples)  # type: ignore[arg-type]
+    (reward,) = made["reward_funcs"]
+    name, sample = next(iter(samples.items()))
+    assert sample.item.reference is not None
+    good = [{"role": "assistant", "content": path_text(sample.item.reference)[0]}]
+    # The same words, but nobody knows what the model would have gone on to say.
+    assert reward(completions=[good], item=[name], completion_ids=[ends]) == [given]  # 2 is the stop token
 
 
 def kto_rows(seed: int) -> list[dict[str, Any]]:
@@ -77,7 +99,8 @@ def test_a_rival_trains_on_images(kind: str, net: str, tmp_path: Path) -> None:
     if kind in ("sft", "grpo"):
         changes["explore"] = None
     if kind == "grpo":
-        changes |= {"judge": "coin", "generations": 2, "max_tokens": 12}
+        # Random weights end a reply once in some 300 tokens, and one that is cut off teaches nothing.
+        changes |= {"judge": "coin", "generations": 4, "max_tokens": 400}
     path = recipe(home, kind, **changes)
     done = train(home, tmp_path, path, "--out", "t", "--stage", "explore", "--stage", "optimise")
     assert done.code == 0, done.err[-3000:]
