@@ -129,7 +129,6 @@ def _run(job: Job, run_judges: dict[str, str]) -> bool:
         )
         place = job.out / "run" / Path(task).name
         complete &= run_and_show(settings, place)
-        seed = job.recipe.optimise.seed
-        note_training(place, {"recipe": job.recipe.name, "base": job.model, "seed": seed})
+        note_training(place, job.training)
         job.say(f"row: rsbench leaderboard add {place}")
     return complete
