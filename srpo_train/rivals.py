@@ -68,7 +68,7 @@ def optimise(job: Job) -> None:
     tokens = [_tokens(loaded, recipe, samples[row["item"]], row) for row in sides[0]]
     settings = trainer_settings(job, within_budget(recipe.optimise, tokens), bool(sides[1]))
     train, test = (_table(side, keep_item=isinstance(recipe, GrpoRecipe)) for side in sides)
-    model = adapted(loaded.model, recipe.lora, recipe.optimise)
+    model = adapted(loaded.model, recipe.lora, recipe.optimise, job.checkpoint.revision)
     shared = {"model": model, "train_dataset": train, "processing_class": loaded.processor}
     trainer: Any
     if isinstance(recipe, SftRecipe):
@@ -85,7 +85,7 @@ def optimise(job: Job) -> None:
         assert isinstance(recipe, GrpoRecipe)
         trainer = _grpo(job, recipe, loaded, shared, settings, samples)
     report = cost | {"questions": len({r["item"] for r in sides[0]}), "examples": len(sides[0])}
-    in_order = [row["item"] for row in sides[0]] if recipe.kind == "kto" else []  # type: ignore[attr-defined]
+    in_order = [row["item"] for row in sides[0]] if recipe.kind == "kto" else []
     finish(job, trainer, loaded, report | {"tokens_a_question": sum(tokens) / len(tokens)}, in_order)
 
 

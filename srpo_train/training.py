@@ -44,8 +44,8 @@ def precision(optimise: OptimiseCard) -> torch.dtype:
     return torch.bfloat16 if optimise.precision == "bfloat16" else torch.float32
 
 
-def adapted(model: Any, lora: LoraCard | None, optimise: OptimiseCard) -> Any:
-    """The model ready to be trained: with an adapter, or whole."""
+def adapted(model: Any, lora: LoraCard | None, optimise: OptimiseCard, revision: str | None) -> Any:
+    """The model ready to be trained: with an adapter that knows its base's revision, or whole."""
     if lora is None:
         return model.requires_grad_(True)
     from peft import LoraConfig, get_peft_model
@@ -53,7 +53,7 @@ def adapted(model: Any, lora: LoraCard | None, optimise: OptimiseCard) -> Any:
     layers = adapter_layers(model, lora)
     torch.manual_seed(optimise.seed)
     config = LoraConfig(r=lora.r, lora_alpha=lora.alpha, target_modules=layers, lora_dropout=0.0)
-    return get_peft_model(model, config, autocast_adapter_dtype=not optimise.fsdp)
+    return get_peft_model(model, config, autocast_adapter_dtype=not optimise.fsdp, revision=revision)
 
 
 def adapter_layers(model: Any, lora: LoraCard) -> list[str]:
