@@ -19,7 +19,7 @@ from rsbench.shelves import is_path
 from rsbench.types import AnswerLabel, Steps, UserError, Verdict
 from rsbench.types import Span as Place
 from srpo_train.branches import FILE, Branch, Group, group, read_branches
-from srpo_train.exploration import MANIFEST, Exploration
+from srpo_train.exploration import MANIFEST, SUMMARY, Exploration
 from srpo_train.labels import label
 from srpo_train.recipes import ExploreCard
 
@@ -49,6 +49,7 @@ class Taken:
     items: int
     generated_tokens: int
     judge_calls: int  # identical branches of a prefix share one
+    digest: str  # of the records, in whatever order they were written
 
     @property
     def cost(self) -> dict[str, int]:
@@ -72,9 +73,14 @@ def taken(
         samples: Its items.
 
     Raises:
-        UserError: nothing explored, or not as the recipe says.
+        UserError: nothing explored, not to the end, or not as the recipe says.
     """
     branches = list(read_branches(folder / FILE))
+    if not (folder / SUMMARY).exists():
+        raise UserError(
+            f"{folder / SUMMARY}: not there, so exploring did not end; what it came to would depend on when "
+            "it was stopped. `--stage explore` goes on with it"
+        )
     explored = read_explored(folder)
     _check_explored(folder / MANIFEST, explored, card, prefixes)
     if explored["settings"]["branch_label"] != card.branch_label:
@@ -86,6 +92,7 @@ def taken(
         len({branch.item for branch in kept}),
         sum(branch.n_generated for branch in kept),
         len(asked),
+        digest(*sorted(digest(b.key, b.prompt_ids_hash, b.branch_ids, b.label.favourable) for b in kept)),
     )
 
 

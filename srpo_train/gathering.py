@@ -16,13 +16,16 @@ from rsbench.models.hf_batching import model_inputs, stop_ids
 from rsbench.models.hf_loading import Loaded
 from rsbench.plan import Plan, Sample
 from rsbench.records import digest
+from rsbench.store import RunFolder
 from rsbench.types import UserError
 from srpo_train.branches import FILE, Branch, Group, Label, Pair, hash_ids, pairs
-from srpo_train.explored import taken
-from srpo_train.job import Job
+from srpo_train.explored import Taken, taken
+from srpo_train.job import BRANCHES, MANIFEST, Job, rank, read_manifest
+from srpo_train.model_card import is_finished
 from srpo_train.paths import token_path
 from srpo_train.questions import ChosenPair, Continuation, Question
-from srpo_train.recipes import BranchRecipe, PairCard
+from srpo_train.recipes import BranchRecipe, PairCard, PreferenceRecipe
+from srpo_train.training import CHECKPOINTS, MODEL, last_checkpoint
 
 
 class Questions(Sequence[Question]):
@@ -88,7 +91,7 @@ def gather(job: Job, loaded: Loaded) -> Gathered:
     recipe = job.recipe
     assert isinstance(recipe, BranchRecipe)
     samples = samples_of(job.plans)
-    known = taken(job.explored, recipe.explore, recipe.pairs.prefixes, samples.values())
+    known = take(job)
     groups, strange = without_images(known.groups, loaded)
     kept = chosen_groups(groups, recipe.pairs, recipe.optimise.seed)
     chosen = pairs(kept, recipe.pairs.cap, recipe.optimise.seed)
@@ -120,6 +123,31 @@ def gather(job: Job, loaded: Loaded) -> Gathered:
         **known.cost,
     }
     return Gathered(Questions(loaded, samples, sides[0]), Questions(loaded, samples, sides[1]), report)
+
+
+def take(job: Job) -> Taken:
+    """The branches that a job trains on, noted in its manifest: the same from its first step to its last.
+
+    Raises:
+        UserError: as `taken`; or the job's training went on from other records.
+    """
+    recipe = job.recipe
+    assert isinstance(recipe, BranchRecipe | PreferenceRecipe)
+    samples = samples_of(job.plans)
+    known = taken(job.explored, recipe.explore, recipe.pairs.prefixes, samples.values())
+    manifest = read_manifest(job.out)
+    if manifest is None:
+        return known
+    checkpoints, model = job.out / CHECKPOINTS, job.out / MODEL
+    if last_checkpoint(checkpoints) is None and not is_finished(model):
+        if rank() == 0:
+            RunFolder(job.out).write(MANIFEST, manifest | {BRANCHES: known.digest})
+    elif manifest.get(BRANCHES, known.digest) != known.digest:
+        raise UserError(
+            f"{job.out}: its training began on other branches than {job.explored / FILE} gives now; take "
+            f"another --out, or delete {checkpoints} and {model} to train anew"
+        )
+    return known
 
 
 def samples_of(plans: Iterable[Plan]) -> dict[str, Sample]:

@@ -25,6 +25,7 @@ from rsbench.types import Item, UserError
 from srpo_train.recipes import Recipe
 
 MANIFEST, EXPLORED = "train.json", "explore"
+BRANCHES = "branches"  # in the manifest once training began: a digest of the records it takes
 SCHEMA = 1
 SHOWN_OVERLAPS = 10
 

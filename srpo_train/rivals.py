@@ -24,8 +24,8 @@ from rsbench.records import digest
 from rsbench.steps import segment
 from rsbench.types import Item, Reply, UserError, Verdict
 from srpo_train.branches import FILE, pairs
-from srpo_train.explored import Taken, taken
-from srpo_train.gathering import chosen_groups, encode, held_out, samples_of
+from srpo_train.explored import Taken
+from srpo_train.gathering import chosen_groups, encode, held_out, samples_of, take
 from srpo_train.job import Job
 from srpo_train.judging import judge_for
 from srpo_train.paths import path_text
@@ -111,7 +111,7 @@ def _rows(job: Job, samples: dict[str, Sample]) -> tuple[list[Row], dict[str, in
     """Examples in TRL's conversational form, each with its item; and what exploring for them cost."""
     recipe = job.recipe
     if isinstance(recipe, PreferenceRecipe):
-        known = taken(job.explored, recipe.explore, recipe.pairs.prefixes, samples.values())
+        known = take(job)
         return _preferences(job, recipe, samples, known), known.cost
     rows = []
     for name, sample in samples.items():

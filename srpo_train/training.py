@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import transformers
 from transformers import TrainerCallback
+from transformers.trainer_callback import ExportableState
 
 from rsbench.models.hf_loading import Loaded
 from rsbench.types import UserError
@@ -164,9 +165,10 @@ def finish(
     if began is not None:
         say(job, f"resuming from {began}")
     before = trainer.evaluate() if trainer.eval_dataset and began is None else {}
-    clock = time.perf_counter(), time.process_time()
+    clock = _Clock(began)
+    trainer.add_callback(clock)
     trainer.train(resume_from_checkpoint=str(began) if began else None)
-    took = {"seconds": time.perf_counter() - clock[0], "cpu_seconds": time.process_time() - clock[1]}
+    took = clock.took()
     after = trainer.evaluate() if trainer.eval_dataset else {}
     trainer.save_model(str(job.out / MODEL))
     if rank() == 0:
@@ -200,6 +202,39 @@ def say(job: Job, text: str) -> None:
     """Tell the user, once however many processes there are."""
     if rank() == 0:
         job.say(text)
+
+
+class _Clock(TrainerCallback, ExportableState):  # type: ignore[misc]
+    """The time that a training took, over all of its starts, kept in its checkpoints.
+
+    Steps after the last checkpoint that a kill undid are in no count, and neither is their time.
+    """
+
+    def __init__(self, began: Path | None = None) -> None:
+        self._before: dict[str, float] | None = {"seconds": 0.0, "cpu_seconds": 0.0}
+        if began is not None:
+            saved = json.loads((began / "trainer_state.json").read_text(encoding="utf-8"))
+            # None: a version that kept no time wrote it; a part would pass for the whole.
+            self._before = saved.get("stateful_callbacks", {}).get("_Clock", {}).get("attributes") or None
+        self._start = time.perf_counter(), time.process_time()
+
+    def took(self) -> dict[str, float]:
+        """So far; nothing if that can't be known."""
+        if self._before is None:
+            return {}
+        start, cpu_start = self._start
+        return {
+            "seconds": self._before["seconds"] + time.perf_counter() - start,
+            "cpu_seconds": self._before["cpu_seconds"] + time.process_time() - cpu_start,
+        }
+
+    def state(self) -> dict[str, Any]:
+        """For the checkpoint."""
+        return {"args": {}, "attributes": self.took()}
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Trainer saves only what it found in the checkpoint that it resumed from."""
+        state.stateful_callbacks.setdefault("_Clock", self.state())
 
 
 class _Lines(TrainerCallback):  # type: ignore[misc]

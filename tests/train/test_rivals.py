@@ -73,7 +73,7 @@ def kto_rows(seed: int) -> list[dict[str, Any]]:
         for item in samples
         for n in range(10)
     ]
-    return _preferences(job, recipe, samples, Taken(group(replies, "here"), 12, 0, 0))
+    return _preferences(job, recipe, samples, Taken(group(replies, "here"), 12, 0, 0, ""))
 
 
 def test_kto_sees_its_replies_in_an_order_drawn_by_the_seed() -> None:

@@ -12,7 +12,7 @@ from srpo_train.branches import Branch, load_groups, read_branches
 from srpo_train.exploration import Exploration
 from srpo_train.explored import by_answer, ordered, taken, within
 from srpo_train.recipes import ExploreCard
-from tests.explore_process import run, samples
+from tests.explore_process import ScriptedBrancher, run, samples
 from tests.unit.exploring import branch
 
 
@@ -177,6 +177,46 @@ def test_an_exploration_of_before_a_setting_was_there_did_as_was_done_then(tmp_p
     path.write_text(json.dumps(known))
     with pytest.raises(UserError, match="settings.k: None there, 4 in the recipe"):
         taken(tmp_path, asks(settings), "all", samples())
+
+
+def test_an_exploration_that_was_stopped_is_refused_until_it_has_ended(tmp_path: Path) -> None:
+    settings = Exploration("uniform", k=2)
+    run(tmp_path, settings)
+    whole = taken(tmp_path, asks(settings), "all", samples())
+    (tmp_path / "exploration.json").unlink()  # as if it had been killed
+    with pytest.raises(UserError, match=r"exploration\.json: not there, .* `--stage explore` goes on"):
+        taken(tmp_path, asks(settings), "all", samples())
+    run(tmp_path, settings)
+    assert taken(tmp_path, asks(settings), "all", samples()) == whole
+
+
+def test_exploring_further_has_not_ended_because_it_did_before(tmp_path: Path) -> None:
+    settings = Exploration("uniform", k=2)
+    run(tmp_path, settings, n=1)
+
+    def breaks(_: object) -> None:
+        raise UserError("killed")
+
+    with pytest.raises(UserError, match="killed"):
+        run(tmp_path, settings, ScriptedBrancher(note=breaks), n=2)
+    with pytest.raises(UserError, match=r"exploration\.json: not there"):
+        taken(tmp_path, asks(settings), "all", samples())
+
+
+def test_what_is_taken_has_a_digest_of_the_records_whatever_their_order(tmp_path: Path) -> None:
+    settings = Exploration("uniform", k=4)
+    run(tmp_path, settings)
+    file = tmp_path / "branches.jsonl"
+    lines = file.read_text().splitlines(keepends=True)
+
+    def digest() -> str:
+        return taken(tmp_path, asks(settings), "all", samples()).digest
+
+    before = digest()
+    file.write_text("".join(reversed(lines)))
+    assert digest() == before
+    file.write_text("".join(lines[1:]))
+    assert digest() != before
 
 
 def test_branches_of_which_nobody_says_how_they_were_made_are_refused(tmp_path: Path) -> None:
