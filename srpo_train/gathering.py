@@ -101,11 +101,8 @@ def gather(job: Job, loaded: Loaded) -> Gathered:
         by_item.setdefault(pair.group.item, []).append(pair)
     light = []
     for item, own in by_item.items():
-        if item not in samples:
-            raise UserError(
-                f"{job.explored / FILE}: item {item!r} is in none of the recipe's tasks and splits"
-            )
-        light.append(_question(loaded, samples[item], own, kept if everything else ()))
+        sample = sample_of(samples, item, str(job.explored / FILE))
+        light.append(_question(loaded, sample, own, kept if everything else ()))
     if not light:
         raise UserError(
             f"{job.explored / FILE}: no prefix has both a favourable and an unfavourable branch, so there is "
@@ -148,6 +145,32 @@ def take(job: Job) -> Taken:
             f"another --out, or delete {checkpoints} and {model} to train anew"
         )
     return known
+
+
+def sample_of(samples: dict[str, Sample], item: str, where: str) -> Sample:
+    """An explored item's prompt.
+
+    Raises:
+        UserError: the recipe has no such item.
+    """
+    if item not in samples:
+        raise UserError(f"{where}: item {item!r} is in none of the recipe's tasks and splits")
+    return samples[item]
+
+
+def check_prompt(encoded: Encoded, groups: Iterable[Group]) -> None:
+    """Refuse an item's branches that were explored behind another prompt than they will be learnt behind.
+
+    Raises:
+        UserError: the prompt has other tokens.
+    """
+    now = hash_ids(encoded.ids)
+    for one in groups:
+        if one.prompt_ids_hash != now:
+            raise UserError(
+                f"item {one.item!r}: its branches were explored behind another prompt, image size or "
+                "tokenizer than this model's; explore again with this model"
+            )
 
 
 def samples_of(plans: Iterable[Plan]) -> dict[str, Sample]:
@@ -206,11 +229,7 @@ def _question(loaded: Loaded, sample: Sample, own: Sequence[Pair], groups: Seque
     """One item's question: the branches of its pairs, and with `groups` all labelled ones of its prefixes."""
     item = sample.item
     encoded = encode(loaded, sample)
-    if any(pair.group.prompt_ids_hash != hash_ids(encoded.ids) for pair in own):
-        raise UserError(
-            f"item {item.id!r}: its branches were explored behind another prompt, image size or tokenizer "
-            "than this model's; explore again with this model"
-        )
+    check_prompt(encoded, (pair.group for pair in own))
     assert item.reference is not None
     path = token_path(item.reference, loaded.tokenizer, f"item {item.id!r}").ids
     stops = stop_ids(loaded.model, loaded.tokenizer)

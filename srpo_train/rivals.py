@@ -25,7 +25,7 @@ from rsbench.steps import segment
 from rsbench.types import Item, Reply, UserError, Verdict
 from srpo_train.branches import FILE, pairs
 from srpo_train.explored import Taken
-from srpo_train.gathering import chosen_groups, encode, held_out, samples_of, take
+from srpo_train.gathering import check_prompt, chosen_groups, encode, held_out, sample_of, samples_of, take
 from srpo_train.job import Job
 from srpo_train.judging import judge_for
 from srpo_train.paths import path_text
@@ -57,7 +57,7 @@ def optimise(job: Job) -> None:
     recipe, loaded, samples = job.recipe, open_model(job), samples_of(job.plans)
     for sample in list(samples.values())[:1]:
         encode(loaded, sample)  # says at once what a model that can't take the images lacks
-    rows, cost = _rows(job, samples)
+    rows, cost = _rows(job, loaded, samples)
     out = held_out(
         {samples[r["item"]].item.pair for r in rows}, recipe.optimise.held_out, recipe.optimise.seed
     )
@@ -107,12 +107,12 @@ def _tokens(loaded: Loaded, recipe: Recipe, sample: Sample, row: Row) -> int:
     return sum(prompt + length(text) for text in texts)
 
 
-def _rows(job: Job, samples: dict[str, Sample]) -> tuple[list[Row], dict[str, int]]:
+def _rows(job: Job, loaded: Loaded, samples: dict[str, Sample]) -> tuple[list[Row], dict[str, int]]:
     """Examples in TRL's conversational form, each with its item; and what exploring for them cost."""
     recipe = job.recipe
     if isinstance(recipe, PreferenceRecipe):
         known = take(job)
-        return _preferences(job, recipe, samples, known), known.cost
+        return _preferences(job, recipe, loaded, samples, known), known.cost
     rows = []
     for name, sample in samples.items():
         if isinstance(recipe, SftRecipe):
@@ -124,8 +124,12 @@ def _rows(job: Job, samples: dict[str, Sample]) -> tuple[list[Row], dict[str, in
     return rows, {}
 
 
-def _preferences(job: Job, recipe: PreferenceRecipe, samples: dict[str, Sample], known: Taken) -> list[Row]:
+def _preferences(
+    job: Job, recipe: PreferenceRecipe, loaded: Loaded, samples: dict[str, Sample], known: Taken
+) -> list[Row]:
     groups = chosen_groups(known.groups, recipe.pairs, recipe.optimise.seed)
+    for one in groups:  # whole replies alone: one group an item
+        check_prompt(encode(loaded, sample_of(samples, one.item, str(job.explored / FILE))), [one])
     if recipe.kind == "kto":
         rows = [
             {**_asked(samples[g.item]), "completion": _said(b.text), "label": bool(b.label.favourable)}

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,11 @@ pytest.importorskip("peft")
 from folders import recipe, shelf  # noqa: E402
 from test_train_command import train  # noqa: E402
 
-from rsbench.types import AnswerLabel, Verdict  # noqa: E402
+from rsbench.types import AnswerLabel, UserError, Verdict  # noqa: E402
 from srpo_train import rivals  # noqa: E402
-from srpo_train.branches import group  # noqa: E402
+from srpo_train.branches import group, hash_ids  # noqa: E402
 from srpo_train.explored import Taken  # noqa: E402
-from srpo_train.gathering import samples_of  # noqa: E402
+from srpo_train.gathering import encode, samples_of  # noqa: E402
 from srpo_train.job import Job  # noqa: E402
 from srpo_train.paths import path_text  # noqa: E402
 from srpo_train.recipes import PreferenceRecipe, changed, load_recipe  # noqa: E402
@@ -61,23 +62,33 @@ def test_a_reply_that_was_cut_off_has_no_reward(
     assert reward(completions=[good], item=[name], completion_ids=[ends]) == [given]  # 2 is the stop token
 
 
-def kto_rows(seed: int) -> list[dict[str, Any]]:
-    """Ten replies to each of twelve items, four of them unfavourable."""
-    card, found = load_recipe("kto")
+def preference_rows(kind: str, seed: int = 1, prompt: str | None = None) -> list[dict[str, Any]]:
+    """Ten replies to each of twelve items, four of them unfavourable; `prompt`: hash of what they answer."""
+    card, found = load_recipe(kind)
     recipe = changed(card, "test", seed=seed, limit=12)
     assert isinstance(recipe, PreferenceRecipe)
     job = Job(recipe, found, "tiny", Path("unused"), print)
-    samples = samples_of(job.plans)
+    samples, loaded = samples_of(job.plans), job.checkpoint.load("cpu")
     replies = [
-        branch(n, n % 5 > 1, [3, n], item=item, steps=0, prefix=(), text=f"{item} {n}")
-        for item in samples
+        replace(
+            branch(n, n % 5 > 1, [3, n], item=item, steps=0, prefix=(), text=f"{item} {n}"),
+            prompt_ids_hash=prompt or hash_ids(encode(loaded, sample).ids),
+        )
+        for item, sample in samples.items()
         for n in range(10)
     ]
-    return _preferences(job, recipe, samples, Taken(group(replies, "here"), 12, 0, 0, ""))
+    return _preferences(job, recipe, loaded, samples, Taken(group(replies, "here"), 12, 0, 0, ""))
+
+
+@pytest.mark.parametrize("kind", ["dpo", "kto"])
+def test_replies_to_another_prompt_are_refused(kind: str) -> None:
+    assert preference_rows(kind)
+    with pytest.raises(UserError, match="explored behind another prompt"):
+        preference_rows(kind, prompt="0" * 64)
 
 
 def test_kto_sees_its_replies_in_an_order_drawn_by_the_seed() -> None:
-    rows = kto_rows(seed=1)
+    rows = preference_rows("kto", seed=1)
     assert len(rows) == 120 and sum(row["label"] for row in rows) == 72
     # TRL takes rows as they come and pairs each with the one before it for its KL term: sorted by item, that
     # one answered the same prompt, and a budget of a quarter of the rows ended after a quarter of the items.
@@ -86,8 +97,8 @@ def test_kto_sees_its_replies_in_an_order_drawn_by_the_seed() -> None:
     assert len({row["item"] for row in rows[:30]}) >= 10
     assert len({row["label"] for row in rows[:8]}) == 2
     said = [row["completion"] for row in rows]
-    assert said == [row["completion"] for row in kto_rows(seed=1)]
-    assert said != [row["completion"] for row in kto_rows(seed=2)]
+    assert said == [row["completion"] for row in preference_rows("kto", seed=1)]
+    assert said != [row["completion"] for row in preference_rows("kto", seed=2)]
 
 
 @pytest.mark.slow

@@ -132,6 +132,40 @@ def test_branches_that_were_made_otherwise_than_the_recipe_says_are_refused(
     assert str(refused.value).startswith(f"{tmp_path / 'explore.json'}: ") and words in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("judge", "model", "by", "same"),
+    [
+        ("llm", "openai/gpt-5-mini", "llm-openai/gpt-5-mini", True),
+        ("llm", "openai/gpt-5-mini", "llm-openai/gpt-5", False),
+        ("llm", "openai/gpt-5", "llm-openai/gpt-5-mini", False),
+        ("llm", "openai/gpt-5", "llm-step-openai/gpt-5", False),
+        ("llm", None, "llm-openai/gpt-5", True),
+        ("openai/gpt-5", None, "llm-openai/gpt-5", True),
+        ("openai/gpt-5", None, "llm-openai/gpt-5-mini", False),
+        ("./mine.yaml", "openai/gpt-5", "mine-openai/gpt-5", True),
+        ("./mine.yaml", "openai/gpt-5", "mine-openai/gpt-4", False),
+        (None, "openai/gpt-5", "llm-openai/gpt-4", False),
+        ("guard", "hf/a/guard", "guard", True),
+        ("guard", "hf/a/other", "guard", False),
+    ],
+)
+def test_the_model_behind_the_labelling_judge_is_the_recipe_s(
+    judge: str | None, model: str | None, by: str, same: bool, tmp_path: Path
+) -> None:
+    settings = Exploration("uniform", k=2)
+    run(tmp_path, settings)
+    path = tmp_path / "explore.json"
+    known = json.loads(path.read_text())
+    known["judge"] |= {"name": by} | ({"model.model": "a/guard"} if by == "guard" else {})
+    path.write_text(json.dumps(known))
+    wanted = asks(settings, judge=judge, judge_model=model)
+    if same:
+        assert taken(tmp_path, wanted, "all", samples()).items == 3
+        return
+    with pytest.raises(UserError, match=f"judge.name: '{by}' there, "):
+        taken(tmp_path, wanted, "all", samples())
+
+
 def test_what_makes_no_difference_to_the_branches_is_no_reason_to_refuse_them(tmp_path: Path) -> None:
     settings = Exploration("uniform", k=2)
     run(tmp_path, settings)
