@@ -70,17 +70,6 @@ def test_the_plan_is_whole() -> None:
     assert len(runs) == len(set(runs)) == 5 * 11 + 2 * 9 and plan.tuning.seed not in plan.main.seeds
 
 
-def test_what_deviates_from_the_method_it_is_called_after_says_so() -> None:
-    from srpo_train.losses import preference_loss
-    from srpo_train.recipes import load_recipe
-
-    # Whole continuations are compared: who reads the rows would take them for the published method's.
-    said = [load_recipe("step-dpo")[0].description, preference_loss.__doc__ or ""]
-    pages = ("docs/train-srpo.md", "docs/comparison.md", "baselines/README.md")
-    for text in (*said, *((ROOT / page).read_text(encoding="utf-8") for page in pages)):
-        assert "Step-DPO" in text and "2406.18629" in text and "end" in text
-
-
 def test_facts_are_kept_line_by_line(tmp_path: Path) -> None:
     facts = Facts(tmp_path / "deep" / "facts.jsonl")
     facts.add("run", "b", {"x": 1})
