@@ -19,6 +19,7 @@ from rsbench.board_rows import HEADLINE, Entry, differing
 from rsbench.board_tables import Table
 from rsbench.compare import Difference, corrected, paired_difference
 from rsbench.metric_specs import METRICS
+from rsbench.rows import Training
 from rsbench.terminal import number
 from rsbench.two_way import two_way
 
@@ -57,12 +58,14 @@ def trained(found: Sequence[Table], known: dict[str, Any] | None = None) -> list
         for entry in ranked:
             if entry.row.training is None:
                 models.setdefault(entry.row.model.name, entry)
-        recipes: dict[tuple[str, str], list[Entry]] = {}
+        recipes: dict[tuple[str, str, str], list[Entry]] = {}
         for entry in ranked:
             if entry.row.training is not None and entry.row.training.base in models:
-                recipes.setdefault((entry.row.training.base, entry.row.training.recipe), []).append(entry)
+                recipes.setdefault(_recipe(entry.row.training), []).append(entry)
         own = []
-        for (base, recipe), entries in recipes.items():
+        for (base, name, content), entries in recipes.items():
+            several = sum(key[:2] == (base, name) for key in recipes) > 1
+            recipe = f"{name} ({content[:8] or 'content unknown'})" if several else name
             entries.sort(key=lambda one: (_seed(one), one.row.name))
             rows = corrected([_difference(models[base], entries, key, known) for key in COMPARED])
             gain = rows[0].difference
@@ -70,6 +73,11 @@ def trained(found: Sequence[Table], known: dict[str, Any] | None = None) -> list
         own.sort(key=lambda one: (-one[0], one[1]))
         blocks += [Trained(recipe, base, entries, cells) for _, recipe, base, entries, cells in own]
     return blocks
+
+
+def _recipe(training: Training) -> tuple[str, str, str]:
+    """What seeds of one method share: the base, and the recipe by its name and by what it says."""
+    return training.base, training.recipe, training.recipe_digest or ""
 
 
 def _seed(entry: Entry) -> int:

@@ -75,6 +75,7 @@ class Training(Strict):
     recipe: str
     base: str
     seed: int
+    recipe_digest: SHA256 | None = None  # of what the recipe says, its seeds left out; None: not known
 
 
 class Labels(Strict):
@@ -165,7 +166,7 @@ def make_row(folder: RunFolder, judge: str | None, out: Path, claims: Claims = C
     result = compute(folder, name)
     check_publishable(str(folder.path), manifest, result)
     identity, used = manifest["identity"], manifest["judges"][name]
-    training = claims.training.model_dump() if claims.training else manifest.get("training")
+    training = claims.training.model_dump(exclude_none=True) if claims.training else manifest.get("training")
     called = _called(identity, training)
     stem = "-".join(slug(part) for part in _name_parts(identity, called, name))
     labels = as_text(label_lines(outcomes(folder, name)))

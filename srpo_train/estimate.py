@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from rsbench.types import UserError
-from srpo_train.gathering import samples_of
-from srpo_train.job import Job, world_size
+from srpo_train.gathering import encode, samples_of
+from srpo_train.job import Job
 from srpo_train.paths import token_path
-from srpo_train.recipes import BranchRecipe, LoraCard
+from srpo_train.recipes import BranchRecipe, ExploreCard, GrpoRecipe, LoraCard, PreferenceRecipe, Recipe
+from srpo_train.training import questions_a_step, questions_seen, within_budget
 
 LOOKED_AT = 24  # items tokenised with their images
 ACTIVATION = 34  # bytes a token, layer and hidden unit in 16 bits (Korthikanti et al. 2022, section 4)
@@ -30,58 +31,96 @@ class Sizes:
     hidden: int
 
 
+@dataclass(frozen=True)
+class _Work:
+    """What is learnt from, in the unit that the optimiser's steps count."""
+
+    unit: str
+    count: int  # at most: how many have a pair or a label is not known before
+    tokens: float  # that one puts through the model, sampled ones included
+    forward: float  # of them in one forward pass of one process
+    most: bool = False  # of a tree row, whose tokens depend on how many branches are in a pair
+
+
 def text(job: Job, stages: tuple[str, ...]) -> str:
     """The estimate in lines.
 
     Raises:
         UserError: the model's configuration or processor can't be read.
     """
-    samples = samples_of(job.plans)
-    lines = [f"{job.recipe.name}: {job.model}, {len(samples)} items of {', '.join(job.recipe.tasks)}"]
+    samples, recipe = samples_of(job.plans), job.recipe
+    lines = [f"{recipe.name}: {job.model}, {len(samples)} items of {', '.join(recipe.tasks)}"]
     loaded, sizes = _open(job)
-    prompts, paths = _lengths(loaded, list(samples.values())[:LOOKED_AT])
+    prompts, paths = _lengths(loaded, list(samples.values())[:LOOKED_AT], isinstance(recipe, GrpoRecipe))
     prompt, path = sum(prompts) / len(prompts), sum(p.n_tokens for p in paths) / len(paths)
-    prefixes = sum(p.n_steps + 1 for p in paths) / len(paths)
-    recipe = job.recipe
-    row = prompt + path
-    if isinstance(recipe, BranchRecipe):
+    prefixes, items = sum(p.n_steps + 1 for p in paths) / len(paths), float(len(samples))
+    if isinstance(recipe, BranchRecipe | PreferenceRecipe):
         if recipe.pairs.prefixes == "start":
             prefixes = 1.0
-        branches = len(samples) * prefixes * recipe.explore.k
         rest = path / 2 if recipe.pairs.prefixes == "all" else path
-        if "explore" in stages and recipe.explore.budget is not None:
-            share = min(1.0, recipe.explore.budget / (branches * rest))
-            lines.append(
-                f"explore: {recipe.explore.budget:,} generated tokens, about {share * len(samples):.0f} "
-                f"items with {share * branches:.0f} branches, as many judge calls at most"
-            )
-        elif "explore" in stages:
-            most = int(branches * recipe.explore.max_tokens)
-            lines.append(
-                f"explore: up to {branches:.0f} branches, as many judge calls at most; about "
-                f"{branches * rest:,.0f} generated tokens, never more than {most:,}"
-            )
-        row = prompt + path + prefixes * min(recipe.explore.k, 2 * recipe.pairs.cap) * rest
+        line, items = _explore(recipe.explore, items, items * prefixes * recipe.explore.k, rest)
+        lines += [line] if "explore" in stages else []
     if "optimise" in stages:
-        lines += _optimise(job, len(samples), row, sizes)
+        lines += _optimise(job, _work(recipe, items, prompt, path, prefixes), sizes)
     if "run" in stages:
         lines.append(f"run: {', '.join(recipe.run.tasks)}; `rsbench run … --dry-run` counts its calls")
     return "\n".join(lines)
 
 
-def _optimise(job: Job, items: int, row: float, sizes: Sizes) -> list[str]:
-    optimise = job.recipe.optimise
-    questions = math.ceil(items * (1 - optimise.held_out))
-    a_step = optimise.batch * optimise.accumulate * world_size()
-    steps = optimise.max_steps or math.ceil(math.ceil(questions / a_step) * optimise.epochs)
+def _explore(card: ExploreCard, items: float, branches: float, rest: float) -> tuple[str, float]:
+    """The line of an exploration, and how many items it may come to."""
+    if card.budget is None:
+        most = int(branches * card.max_tokens)
+        return (
+            f"explore: up to {branches:.0f} branches, as many judge calls at most; about "
+            f"{branches * rest:,.0f} generated tokens, never more than {most:,}"
+        ), items
+    share = min(1.0, card.budget / (branches * rest))
+    stops_early = card.sampler == "adaptive"  # so that the budget lasts for more items
+    return (
+        f"explore: {card.budget:,} generated tokens, {'at least' if stops_early else 'about'} "
+        f"{share * items:.0f} items with {share * branches:.0f} branches, as many judge calls at most"
+    ), items if stops_early else share * items
+
+
+def _work(recipe: Recipe, items: float, prompt: float, path: float, prefixes: float) -> _Work:
+    """As the trainers count: a tree row a question, a pair or a labelled reply, or a question's samples."""
+    kept, batch = items * (1 - recipe.optimise.held_out), recipe.optimise.batch
+    if isinstance(recipe, BranchRecipe):
+        rest = path / 2 if recipe.pairs.prefixes == "all" else path
+        row = prompt + path + prefixes * min(recipe.explore.k, 2 * recipe.pairs.cap) * rest
+        return _Work("questions", math.ceil(kept), row, row * batch, most=True)
+    if isinstance(recipe, PreferenceRecipe):
+        k, alone = recipe.explore.k, prompt + path
+        if recipe.kind == "kto":
+            return _Work("replies", math.ceil(kept * k), alone, alone * batch)
+        pairs = min(recipe.pairs.cap, (k // 2) * (k - k // 2))
+        return _Work("pairs", math.ceil(kept * pairs), 2 * alone, 2 * alone * batch)
+    if isinstance(recipe, GrpoRecipe):
+        n = recipe.generations  # one question's replies are a forward pass
+        return _Work("questions", math.ceil(kept), n * (prompt + 2 * path), n * (prompt + path))
+    return _Work("questions", math.ceil(kept), prompt + path, (prompt + path) * batch)
+
+
+def _optimise(job: Job, work: _Work, sizes: Sizes) -> list[str]:
+    optimise, recipe = job.recipe.optimise, job.recipe
+    a_step = questions_a_step(optimise)
+    steps = optimise.max_steps or math.ceil(math.ceil(work.count / a_step) * optimise.epochs)
     if optimise.budget is not None:
-        steps = max(1, round(optimise.budget / (a_step * row)))
-    tokens = steps * a_step * row
-    parts = memory(sizes, row * optimise.batch, job.recipe.lora is not None, optimise.recompute)
+        steps = within_budget(optimise, [round(work.tokens)] * work.count).max_steps or 1
+    seen = questions_seen(steps, work.count, a_step)
+    parts = memory(sizes, work.forward, recipe.lora is not None, optimise.recompute)
     shares = ", ".join(f"{name} {size / GIB:.2f}" for name, size in parts.items())
+    at_least = "at least " if work.most and optimise.budget is not None else ""
+    about = "at most" if work.most else "about"
+    lines = [
+        f"optimise: up to {work.count} {work.unit}, {at_least}{steps} steps of {a_step} {work.unit}, "
+        f"{about} {work.tokens:,.0f} tokens a row, {seen * work.tokens:,.0f} in all"
+    ]
+    if isinstance(recipe, GrpoRecipe):
+        lines.append(f"reward: up to {seen * recipe.generations:,} replies, as many judge calls at most")
     return [
-        f"optimise: up to {questions} questions, {steps} steps of {a_step} questions, about {row:,.0f} "
-        f"tokens a row, {tokens:,.0f} in all",
+        *lines,
         f"memory: about {sum(parts.values()) / GIB:.2f} GiB a process before sharding ({shares}); of "
         f"{sizes.parameters:,} weights {sizes.trained:,} are trained",
     ]
@@ -106,11 +145,14 @@ class _Path:
     n_steps: int
 
 
-def _lengths(processor: Any, samples: list[Any]) -> tuple[list[int], list[_Path]]:
-    from srpo_train.gathering import encode
-
+def _lengths(processor: Any, samples: list[Any], samples_itself: bool) -> tuple[list[int], list[_Path]]:
+    """Of prompts and reference paths; who samples replies while training needs no path."""
     prompts, paths = [], []
     for sample in samples:
+        if sample.item.reference is None and samples_itself:
+            prompts.append(len(encode(processor, sample).ids))
+            paths.append(_Path(0, 0))
+            continue
         if sample.item.reference is None:
             raise UserError(f"item {sample.item.id!r} has no reference path to train on")
         prompts.append(len(encode(processor, sample).ids))

@@ -17,7 +17,7 @@ from srpo_train.experience import Seen
 from srpo_train.labels import BranchLabel
 from srpo_train.samplers import Adaptive, Sampler, Uniform
 
-MANIFEST = "explore.json"
+MANIFEST, SUMMARY = "explore.json", "exploration.json"  # the second is there once exploring has ended
 SamplerName = Literal["uniform", "adaptive"]
 
 

@@ -24,15 +24,13 @@ from rsbench.types import Reply, Steps, UserError, Verdict
 from srpo_train.brancher import Ask, Brancher, Sampled
 from srpo_train.branches import FINAL_BRANCH, Branch, BranchFile, Label, branch_key, group
 from srpo_train.experience import Experience, Seen, blocks
-from srpo_train.exploration import Exploration, check_same, look
+from srpo_train.exploration import SUMMARY, Exploration, check_same, look
 from srpo_train.labels import label
 from srpo_train.paths import StepCut
 from srpo_train.places import OnItsWay, Place, Wanted
 from srpo_train.samplers import next_probe
 from srpo_train.turns import PROBES, REST, choose_turning
 from srpo_train.yields import Yield, count
-
-SUMMARY = "exploration.json"
 
 
 @dataclass
@@ -74,6 +72,7 @@ async def explore(
     with RunFolder(out).locked() as folder, BranchFile(out) as file:
         kept: list[Branch] = []
         check_same(folder, settings, brancher, judge)
+        (out / SUMMARY).unlink(missing_ok=True)  # of an earlier end: more is on record before the next
         explorer = _Explorer(settings, brancher, judge, file, on_change, budget)
         for block in blocks(samples) if settings.learns else [samples]:
             todo, done = iter(block), list[OnItsWay]()

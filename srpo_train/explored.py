@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from rsbench.judge_cards import names_model
+from rsbench.models.cards import card_for
 from rsbench.plan import Sample
 from rsbench.records import digest
 from rsbench.shelves import is_path
 from rsbench.types import AnswerLabel, Steps, UserError, Verdict
 from rsbench.types import Span as Place
 from srpo_train.branches import FILE, Branch, Group, group, read_branches
-from srpo_train.exploration import MANIFEST, Exploration
+from srpo_train.exploration import MANIFEST, SUMMARY, Exploration
 from srpo_train.labels import label
 from srpo_train.recipes import ExploreCard
 
@@ -49,6 +51,7 @@ class Taken:
     items: int
     generated_tokens: int
     judge_calls: int  # identical branches of a prefix share one
+    digest: str  # of the records, in whatever order they were written
 
     @property
     def cost(self) -> dict[str, int]:
@@ -72,9 +75,14 @@ def taken(
         samples: Its items.
 
     Raises:
-        UserError: nothing explored, or not as the recipe says.
+        UserError: nothing explored, not to the end, or not as the recipe says.
     """
     branches = list(read_branches(folder / FILE))
+    if not (folder / SUMMARY).exists():
+        raise UserError(
+            f"{folder / SUMMARY}: not there, so exploring did not end; what it came to would depend on when "
+            "it was stopped. `--stage explore` goes on with it"
+        )
     explored = read_explored(folder)
     _check_explored(folder / MANIFEST, explored, card, prefixes)
     if explored["settings"]["branch_label"] != card.branch_label:
@@ -86,6 +94,7 @@ def taken(
         len({branch.item for branch in kept}),
         sum(branch.n_generated for branch in kept),
         len(asked),
+        digest(*sorted(digest(b.key, b.prompt_ids_hash, b.branch_ids, b.label.favourable) for b in kept)),
     )
 
 
@@ -166,8 +175,9 @@ def _check_explored(path: Path, explored: dict[str, Any], card: ExploreCard, pre
             f"settings.branch_label: {rule!r} there, {card.branch_label!r} in the recipe "
             "(labels by step would serve both)"
         )
-    if card.judge is not None and not _is_judge(card.judge, explored["judge"].get("name", "")):
-        wrong.append(f"judge.name: {explored['judge'].get('name')!r} there, {card.judge!r} in the recipe")
+    if not _is_judge(card, explored["judge"]):
+        asked_for = f"{card.judge!r}" + (f" with the model {card.judge_model!r}" if card.judge_model else "")
+        wrong.append(f"judge.name: {explored['judge'].get('name')!r} there, {asked_for} in the recipe")
     if wrong:
         raise UserError(
             f"{path}: was not explored as the recipe's `explore` says: {'; '.join(wrong)}. Explore with this "
@@ -175,8 +185,17 @@ def _check_explored(path: Path, explored: dict[str, Any], card: ExploreCard, pre
         )
 
 
-def _is_judge(asked: str, name: str) -> bool:
-    """Whether a judge may be the one asked for. Cards by path, models and lists have names of their own."""
-    if is_path(asked) or "/" in asked or "," in asked:
+def _is_judge(card: ExploreCard, judge: dict[str, Any]) -> bool:
+    """Whether a judge may be the one asked for. Cards by path and lists have names of their own."""
+    asked, name = card.judge, str(judge.get("name", ""))
+    if asked is not None and names_model(asked):
+        return name == f"llm-{asked}"
+    own_name = asked is None or is_path(asked) or "," in asked
+    if card.judge_model is None:
+        return own_name or name == asked or name.startswith(f"{asked}-")  # followed by its card's model
+    carded = card_for(card.judge_model)
+    model = carded[0].name if carded else card.judge_model
+    if name.endswith(f"-{model}") if own_name else name == f"{asked}-{model}":
         return True
-    return name == asked or name.startswith(f"{asked}-")  # followed by the model behind a card
+    # A card whose own model was asked for by name is not called after it.
+    return (own_name or name == asked) and model.endswith(f"/{judge.get('model.model')}")

@@ -16,13 +16,16 @@ from rsbench.models.hf_batching import model_inputs, stop_ids
 from rsbench.models.hf_loading import Loaded
 from rsbench.plan import Plan, Sample
 from rsbench.records import digest
+from rsbench.store import RunFolder
 from rsbench.types import UserError
 from srpo_train.branches import FILE, Branch, Group, Label, Pair, hash_ids, pairs
-from srpo_train.explored import taken
-from srpo_train.job import Job
+from srpo_train.explored import Taken, taken
+from srpo_train.job import BRANCHES, MANIFEST, Job, rank, read_manifest
+from srpo_train.model_card import is_finished
 from srpo_train.paths import token_path
 from srpo_train.questions import ChosenPair, Continuation, Question
-from srpo_train.recipes import BranchRecipe, PairCard
+from srpo_train.recipes import BranchRecipe, PairCard, PreferenceRecipe
+from srpo_train.training import CHECKPOINTS, MODEL, last_checkpoint
 
 
 class Questions(Sequence[Question]):
@@ -88,7 +91,7 @@ def gather(job: Job, loaded: Loaded) -> Gathered:
     recipe = job.recipe
     assert isinstance(recipe, BranchRecipe)
     samples = samples_of(job.plans)
-    known = taken(job.explored, recipe.explore, recipe.pairs.prefixes, samples.values())
+    known = take(job)
     groups, strange = without_images(known.groups, loaded)
     kept = chosen_groups(groups, recipe.pairs, recipe.optimise.seed)
     chosen = pairs(kept, recipe.pairs.cap, recipe.optimise.seed)
@@ -98,11 +101,8 @@ def gather(job: Job, loaded: Loaded) -> Gathered:
         by_item.setdefault(pair.group.item, []).append(pair)
     light = []
     for item, own in by_item.items():
-        if item not in samples:
-            raise UserError(
-                f"{job.explored / FILE}: item {item!r} is in none of the recipe's tasks and splits"
-            )
-        light.append(_question(loaded, samples[item], own, kept if everything else ()))
+        sample = sample_of(samples, item, str(job.explored / FILE))
+        light.append(_question(loaded, sample, own, kept if everything else ()))
     if not light:
         raise UserError(
             f"{job.explored / FILE}: no prefix has both a favourable and an unfavourable branch, so there is "
@@ -120,6 +120,57 @@ def gather(job: Job, loaded: Loaded) -> Gathered:
         **known.cost,
     }
     return Gathered(Questions(loaded, samples, sides[0]), Questions(loaded, samples, sides[1]), report)
+
+
+def take(job: Job) -> Taken:
+    """The branches that a job trains on, noted in its manifest: the same from its first step to its last.
+
+    Raises:
+        UserError: as `taken`; or the job's training went on from other records.
+    """
+    recipe = job.recipe
+    assert isinstance(recipe, BranchRecipe | PreferenceRecipe)
+    samples = samples_of(job.plans)
+    known = taken(job.explored, recipe.explore, recipe.pairs.prefixes, samples.values())
+    manifest = read_manifest(job.out)
+    if manifest is None:
+        return known
+    checkpoints, model = job.out / CHECKPOINTS, job.out / MODEL
+    if last_checkpoint(checkpoints) is None and not is_finished(model):
+        if rank() == 0:
+            RunFolder(job.out).write(MANIFEST, manifest | {BRANCHES: known.digest})
+    elif manifest.get(BRANCHES, known.digest) != known.digest:
+        raise UserError(
+            f"{job.out}: its training began on other branches than {job.explored / FILE} gives now; take "
+            f"another --out, or delete {checkpoints} and {model} to train anew"
+        )
+    return known
+
+
+def sample_of(samples: dict[str, Sample], item: str, where: str) -> Sample:
+    """An explored item's prompt.
+
+    Raises:
+        UserError: the recipe has no such item.
+    """
+    if item not in samples:
+        raise UserError(f"{where}: item {item!r} is in none of the recipe's tasks and splits")
+    return samples[item]
+
+
+def check_prompt(encoded: Encoded, groups: Iterable[Group]) -> None:
+    """Refuse an item's branches that were explored behind another prompt than they will be learnt behind.
+
+    Raises:
+        UserError: the prompt has other tokens.
+    """
+    now = hash_ids(encoded.ids)
+    for one in groups:
+        if one.prompt_ids_hash != now:
+            raise UserError(
+                f"item {one.item!r}: its branches were explored behind another prompt, image size or "
+                "tokenizer than this model's; explore again with this model"
+            )
 
 
 def samples_of(plans: Iterable[Plan]) -> dict[str, Sample]:
@@ -178,11 +229,7 @@ def _question(loaded: Loaded, sample: Sample, own: Sequence[Pair], groups: Seque
     """One item's question: the branches of its pairs, and with `groups` all labelled ones of its prefixes."""
     item = sample.item
     encoded = encode(loaded, sample)
-    if any(pair.group.prompt_ids_hash != hash_ids(encoded.ids) for pair in own):
-        raise UserError(
-            f"item {item.id!r}: its branches were explored behind another prompt, image size or tokenizer "
-            "than this model's; explore again with this model"
-        )
+    check_prompt(encoded, (pair.group for pair in own))
     assert item.reference is not None
     path = token_path(item.reference, loaded.tokenizer, f"item {item.id!r}").ids
     stops = stop_ids(loaded.model, loaded.tokenizer)

@@ -25,6 +25,7 @@ from rsbench.types import Item, UserError
 from srpo_train.recipes import Recipe
 
 MANIFEST, EXPLORED = "train.json", "explore"
+BRANCHES = "branches"  # in the manifest once training began: a digest of the records it takes
 SCHEMA = 1
 SHOWN_OVERLAPS = 10
 
@@ -139,12 +140,17 @@ class Job:
         self._leakage.append(f"{text} ({leakage.THRESHOLDS})")
         return self._leakage[0]
 
+    @property
+    def training(self) -> dict[str, Any]:
+        """What a row says of a model that was trained so."""
+        seed = self.recipe.optimise.seed
+        known = {"recipe": self.recipe.name, "base": self.model, "seed": seed}
+        return known | {"recipe_digest": recipe_digest(self.recipe)}
+
     def identity(self) -> dict[str, Any]:
-        """What makes two jobs the same job; `run` is not part of it: measuring may be repeated otherwise."""
-        apart = {"run", "description", "model"}
-        recipe = self.recipe.model_dump(mode="json", by_alias=True, exclude=apart)
+        """What makes two jobs the same job."""
         return {
-            "recipe": said(recipe),
+            "recipe": _content(self.recipe),
             "model": {"name": self.model, **self.checkpoint.identity(self.model)},
             "data": {
                 plan.dataset.card.name: digest([item.hash for item in plan.dataset]) for plan in self.plans
@@ -183,6 +189,20 @@ def said(data: dict[str, Any]) -> dict[str, Any]:
         for key, value in data.items()
         if value is not None
     }
+
+
+def recipe_digest(recipe: Recipe) -> str:
+    """Of what a recipe trains: the same for all of its seeds, another once any other key is changed."""
+    data = _content(recipe)
+    for part in (data, data.get("explore", {}), data.get("optimise", {})):
+        part.pop("seed", None)
+    return digest(data)
+
+
+def _content(recipe: Recipe) -> dict[str, Any]:
+    """What a recipe says of the training: measuring may be repeated otherwise, and bases have names."""
+    apart = {"run", "description", "model"}
+    return said(recipe.model_dump(mode="json", by_alias=True, exclude=apart))
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:

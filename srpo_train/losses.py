@@ -63,8 +63,9 @@ def preference_loss(
 ) -> torch.Tensor:
     """DPO (arXiv 2305.18290, equation 7), of *summed* log-probabilities, (pairs,) → (pairs,).
 
-    `…_before` are those of the model that training started from. With branches from a shared prefix this is
-    step-DPO (arXiv 2406.18629): only what follows the prefix is compared.
+    `…_before` are those of the model that training started from. With branches from a shared prefix only what
+    follows the prefix is compared, as in Step-DPO. Deviates from it (arXiv 2406.18629): it compares one
+    next step with another; here everything to the end of both branches counts.
     """
     now = favourable_logps.float() - unfavourable_logps.float()
     before = favourable_before.float() - unfavourable_before.float()

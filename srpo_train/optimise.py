@@ -49,7 +49,7 @@ def optimise(job: Job) -> None:
     if objective.needs_before:
         for questions in (gathered.train, gathered.held_out):
             note_before(loaded, questions, recipe.optimise.layout)
-    model = adapted(loaded.model, recipe.lora, recipe.optimise)
+    model = adapted(loaded.model, recipe.lora, recipe.optimise, job.checkpoint.revision)
     trainer = SRPOTrainer(
         model,
         TrainingArguments(**trainer_settings(job, optimise, bool(gathered.held_out.light))),

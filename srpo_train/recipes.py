@@ -219,7 +219,7 @@ class GrpoRecipe(Recipe):
     judge: str | None = field(None, "Judge whose verdict is the reward; unset: the first task's own.")
     judge_model: str | None = field(None, "Model behind that judge.")
     generations: Annotated[int, Field(ge=2)] = field(8, "Replies a question.")
-    max_tokens: Count = field(512, "Longest reply.")
+    max_tokens: Count = field(512, "Longest reply; one that is cut off there has no reward.")
     temperature: Positive = field(1.0, "Sampling temperature.")
     beta: Annotated[float, Field(ge=0)] = field(0.0, "Weight of the KL term to where the model started.")
 

@@ -6,6 +6,7 @@ choosing: its default would cut image tokens.
 
 import asyncio
 import io
+import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,14 +17,15 @@ from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, KTOConfig, KTOTr
 from rsbench.judges.base import Case, Judge
 from rsbench.judges.shape import checked
 from rsbench.models.base import GenParams, ProviderError
+from rsbench.models.hf_batching import stop_ids
 from rsbench.models.hf_loading import Loaded
 from rsbench.plan import Sample
 from rsbench.records import digest
 from rsbench.steps import segment
 from rsbench.types import Item, Reply, UserError, Verdict
 from srpo_train.branches import FILE, pairs
-from srpo_train.explored import Taken, taken
-from srpo_train.gathering import chosen_groups, encode, held_out, samples_of
+from srpo_train.explored import Taken
+from srpo_train.gathering import check_prompt, chosen_groups, encode, held_out, sample_of, samples_of, take
 from srpo_train.job import Job
 from srpo_train.judging import judge_for
 from srpo_train.paths import path_text
@@ -55,7 +57,7 @@ def optimise(job: Job) -> None:
     recipe, loaded, samples = job.recipe, open_model(job), samples_of(job.plans)
     for sample in list(samples.values())[:1]:
         encode(loaded, sample)  # says at once what a model that can't take the images lacks
-    rows, cost = _rows(job, samples)
+    rows, cost = _rows(job, loaded, samples)
     out = held_out(
         {samples[r["item"]].item.pair for r in rows}, recipe.optimise.held_out, recipe.optimise.seed
     )
@@ -66,7 +68,7 @@ def optimise(job: Job) -> None:
     tokens = [_tokens(loaded, recipe, samples[row["item"]], row) for row in sides[0]]
     settings = trainer_settings(job, within_budget(recipe.optimise, tokens), bool(sides[1]))
     train, test = (_table(side, keep_item=isinstance(recipe, GrpoRecipe)) for side in sides)
-    model = adapted(loaded.model, recipe.lora, recipe.optimise)
+    model = adapted(loaded.model, recipe.lora, recipe.optimise, job.checkpoint.revision)
     shared = {"model": model, "train_dataset": train, "processing_class": loaded.processor}
     trainer: Any
     if isinstance(recipe, SftRecipe):
@@ -81,9 +83,10 @@ def optimise(job: Job) -> None:
         trainer = kind(**shared, args=args, eval_dataset=test, ref_model=before)
     else:
         assert isinstance(recipe, GrpoRecipe)
-        trainer = _grpo(job, recipe, shared, settings, samples)
+        trainer = _grpo(job, recipe, loaded, shared, settings, samples)
     report = cost | {"questions": len({r["item"] for r in sides[0]}), "examples": len(sides[0])}
-    finish(job, trainer, loaded, report | {"tokens_a_question": sum(tokens) / len(tokens)})
+    in_order = [row["item"] for row in sides[0]] if recipe.kind == "kto" else []
+    finish(job, trainer, loaded, report | {"tokens_a_question": sum(tokens) / len(tokens)}, in_order)
 
 
 def _tokens(loaded: Loaded, recipe: Recipe, sample: Sample, row: Row) -> int:
@@ -104,12 +107,12 @@ def _tokens(loaded: Loaded, recipe: Recipe, sample: Sample, row: Row) -> int:
     return sum(prompt + length(text) for text in texts)
 
 
-def _rows(job: Job, samples: dict[str, Sample]) -> tuple[list[Row], dict[str, int]]:
+def _rows(job: Job, loaded: Loaded, samples: dict[str, Sample]) -> tuple[list[Row], dict[str, int]]:
     """Examples in TRL's conversational form, each with its item; and what exploring for them cost."""
     recipe = job.recipe
     if isinstance(recipe, PreferenceRecipe):
-        known = taken(job.explored, recipe.explore, recipe.pairs.prefixes, samples.values())
-        return _preferences(job, recipe, samples, known), known.cost
+        known = take(job)
+        return _preferences(job, recipe, loaded, samples, known), known.cost
     rows = []
     for name, sample in samples.items():
         if isinstance(recipe, SftRecipe):
@@ -121,14 +124,21 @@ def _rows(job: Job, samples: dict[str, Sample]) -> tuple[list[Row], dict[str, in
     return rows, {}
 
 
-def _preferences(job: Job, recipe: PreferenceRecipe, samples: dict[str, Sample], known: Taken) -> list[Row]:
+def _preferences(
+    job: Job, recipe: PreferenceRecipe, loaded: Loaded, samples: dict[str, Sample], known: Taken
+) -> list[Row]:
     groups = chosen_groups(known.groups, recipe.pairs, recipe.optimise.seed)
+    for one in groups:  # whole replies alone: one group an item
+        check_prompt(encode(loaded, sample_of(samples, one.item, str(job.explored / FILE))), [one])
     if recipe.kind == "kto":
         rows = [
             {**_asked(samples[g.item]), "completion": _said(b.text), "label": bool(b.label.favourable)}
             for g in groups
             for b in (*g.favourable, *g.unfavourable)
         ]
+        # TRL takes these as they come, and a reply's neighbour is what it estimates the KL term with: sorted,
+        # the neighbour answers the same prompt, and a budget ends after the first few items.
+        random.Random(recipe.optimise.seed).shuffle(rows)
         enough = len({row["label"] for row in rows}) == 2
     else:
         rows = [
@@ -165,9 +175,10 @@ def _table(rows: Sequence[Row], keep_item: bool) -> datasets.Dataset | None:
 
 
 def _grpo(
-    job: Job, recipe: GrpoRecipe, shared: Row, settings: Row, samples: dict[str, Sample]
+    job: Job, recipe: GrpoRecipe, loaded: Loaded, shared: Row, settings: Row, samples: dict[str, Sample]
 ) -> GRPOTrainer:
     judge = judge_for(job, "judge", recipe.judge, recipe.judge_model)
+    stops = stop_ids(loaded.model, loaded.tokenizer)
     # TRL counts replies, we count questions: one question's replies are a micro-batch.
     questions = recipe.optimise.batch * recipe.optimise.accumulate
     own = {"per_device_train_batch_size": recipe.generations, "gradient_accumulation_steps": questions}
@@ -179,16 +190,34 @@ def _grpo(
         beta=recipe.beta,
     )
 
-    def reward(completions: list[Any], item: list[str], **_: object) -> list[float]:
+    def reward(
+        completions: list[Any], item: list[str], completion_ids: list[list[int]], **_: object
+    ) -> list[float]:
         texts = [completion[-1]["content"] for completion in completions]
-        verdicts = asyncio.run(_judged(judge, [samples[name].item for name in item], texts))
-        return rewards([outcome_reward(verdict) for verdict in verdicts], item)
+        whole = ended(completion_ids, stops)
+        items = [samples[name].item for name in item]
+        return rewards(asyncio.run(_rewarded(judge, items, texts, whole)), item)
 
     return _Grpo(**shared, args=args, reward_funcs=[reward])
 
 
-async def _judged(judge: Judge, items: Sequence[Item], texts: Sequence[str]) -> list[Verdict]:
-    return await asyncio.gather(*(_verdict(judge, *pair) for pair in zip(items, texts, strict=True)))
+def ended(completion_ids: Sequence[Sequence[int]], stops: set[int]) -> list[bool]:
+    """Which replies ended by themselves, and were not cut off at the most tokens allowed."""
+    return [bool(ids) and ids[-1] in stops for ids in completion_ids]
+
+
+async def _rewarded(
+    judge: Judge, items: Sequence[Item], texts: Sequence[str], whole: Sequence[bool]
+) -> list[float | None]:
+    """A reward for each reply; None for one that was cut off, which no judge is asked about.
+
+    What it would have ended in is not known: the part that is there may read as safe, or as no answer at all.
+    """
+
+    async def one(item: Item, text: str, is_whole: bool) -> float | None:
+        return outcome_reward(await _verdict(judge, item, text)) if is_whole else None
+
+    return await asyncio.gather(*map(one, items, texts, whole))
 
 
 async def _verdict(judge: Judge, item: Item, text: str) -> Verdict:

@@ -19,10 +19,11 @@ from rsbench.show import run_and_show
 from rsbench.store import MANIFEST, RunFolder
 from rsbench.terminal import Watch
 from rsbench.types import UserError
+from srpo_train.branches import FILE
 from srpo_train.job import Job, rank
 from srpo_train.judging import check_judge
 from srpo_train.model_card import is_finished
-from srpo_train.recipes import KINDS, Recipe, load_recipe, named
+from srpo_train.recipes import KINDS, Kind, Recipe, load_recipe, named
 
 STAGES = ("explore", "optimise", "run")
 MODEL = "model"
@@ -79,15 +80,17 @@ def _do(job: Job, stages: tuple[str, ...], run_judges: dict[str, str]) -> bool:
     if "explore" in stages and kind.explores and job.branches_from is None:
         named("srpo_train.exploring:explore_for")(job)
     if "optimise" in stages:
-        _optimise(job, kind.optimise)
+        _optimise(job, kind)
     return _run(job, run_judges) if "run" in stages and rank() == 0 else True
 
 
-def _optimise(job: Job, function: str) -> None:
+def _optimise(job: Job, kind: Kind) -> None:
     if is_finished(job.out / MODEL):
+        if kind.explores and (job.explored / FILE).exists():
+            named("srpo_train.gathering:take")(job)  # of other branches it would be another model
         job.say(f"{job.out / MODEL} is trained already")
         return
-    named(function)(job)
+    named(kind.optimise)(job)
     if rank() == 0:
         job.say(f"trained: {job.out / MODEL}")
 
@@ -129,7 +132,6 @@ def _run(job: Job, run_judges: dict[str, str]) -> bool:
         )
         place = job.out / "run" / Path(task).name
         complete &= run_and_show(settings, place)
-        seed = job.recipe.optimise.seed
-        note_training(place, {"recipe": job.recipe.name, "base": job.model, "seed": seed})
+        note_training(place, job.training)
         job.say(f"row: rsbench leaderboard add {place}")
     return complete

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import transformers
 from transformers import TrainerCallback
+from transformers.trainer_callback import ExportableState
 
 from rsbench.models.hf_loading import Loaded
 from rsbench.types import UserError
@@ -44,8 +45,8 @@ def precision(optimise: OptimiseCard) -> torch.dtype:
     return torch.bfloat16 if optimise.precision == "bfloat16" else torch.float32
 
 
-def adapted(model: Any, lora: LoraCard | None, optimise: OptimiseCard) -> Any:
-    """The model ready to be trained: with an adapter, or whole."""
+def adapted(model: Any, lora: LoraCard | None, optimise: OptimiseCard, revision: str | None) -> Any:
+    """The model ready to be trained: with an adapter that knows its base's revision, or whole."""
     if lora is None:
         return model.requires_grad_(True)
     from peft import LoraConfig, get_peft_model
@@ -53,7 +54,7 @@ def adapted(model: Any, lora: LoraCard | None, optimise: OptimiseCard) -> Any:
     layers = adapter_layers(model, lora)
     torch.manual_seed(optimise.seed)
     config = LoraConfig(r=lora.r, lora_alpha=lora.alpha, target_modules=layers, lora_dropout=0.0)
-    return get_peft_model(model, config, autocast_adapter_dtype=not optimise.fsdp)
+    return get_peft_model(model, config, autocast_adapter_dtype=not optimise.fsdp, revision=revision)
 
 
 def adapter_layers(model: Any, lora: LoraCard) -> list[str]:
@@ -144,8 +145,18 @@ def questions_seen(steps: int, questions: int, a_step: int) -> int:
     return epochs * questions + min(more * a_step, questions)
 
 
-def finish(job: Job, trainer: Any, loaded: Loaded, report: dict[str, Any]) -> None:
-    """Train from the last checkpoint, evaluate, save model and card."""
+def finish(
+    job: Job, trainer: Any, loaded: Loaded, report: dict[str, Any], in_order: Sequence[str] = ()
+) -> None:
+    """Train from the last checkpoint, evaluate, save model and card.
+
+    Args:
+        job: The training.
+        trainer: Ready to train.
+        loaded: What it started from.
+        report: Becomes the model card's, with what happens here.
+        in_order: The examples' items, of a trainer that takes its examples as they come and not at random.
+    """
     if job.recipe.optimise.fsdp and not trainer.is_fsdp_enabled:
         raise UserError("optimise.fsdp: the model would not be sharded; start it with `accelerate launch`")
     trainer.remove_callback(transformers.PrinterCallback)
@@ -154,9 +165,10 @@ def finish(job: Job, trainer: Any, loaded: Loaded, report: dict[str, Any]) -> No
     if began is not None:
         say(job, f"resuming from {began}")
     before = trainer.evaluate() if trainer.eval_dataset and began is None else {}
-    clock = time.perf_counter(), time.process_time()
+    clock = _Clock(began)
+    trainer.add_callback(clock)
     trainer.train(resume_from_checkpoint=str(began) if began else None)
-    took = {"seconds": time.perf_counter() - clock[0], "cpu_seconds": time.process_time() - clock[1]}
+    took = clock.took()
     after = trainer.evaluate() if trainer.eval_dataset else {}
     trainer.save_model(str(job.out / MODEL))
     if rank() == 0:
@@ -166,6 +178,8 @@ def finish(job: Job, trainer: Any, loaded: Loaded, report: dict[str, Any]) -> No
         report["questions_seen"] = questions_seen(
             trainer.state.global_step, len(trainer.train_dataset), questions_a_step(job.recipe.optimise)
         )
+        if in_order:
+            report["items_seen"] = len(set(in_order[: report["questions_seen"]]))
         report |= took | {"steps": trainer.state.global_step, "held_out": held_out, "history": history}
         write_card(job, job.out / MODEL, report)
 
@@ -188,6 +202,39 @@ def say(job: Job, text: str) -> None:
     """Tell the user, once however many processes there are."""
     if rank() == 0:
         job.say(text)
+
+
+class _Clock(TrainerCallback, ExportableState):  # type: ignore[misc]
+    """The time that a training took, over all of its starts, kept in its checkpoints.
+
+    Steps after the last checkpoint that a kill undid are in no count, and neither is their time.
+    """
+
+    def __init__(self, began: Path | None = None) -> None:
+        self._before: dict[str, float] | None = {"seconds": 0.0, "cpu_seconds": 0.0}
+        if began is not None:
+            saved = json.loads((began / "trainer_state.json").read_text(encoding="utf-8"))
+            # None: a version that kept no time wrote it; a part would pass for the whole.
+            self._before = saved.get("stateful_callbacks", {}).get("_Clock", {}).get("attributes") or None
+        self._start = time.perf_counter(), time.process_time()
+
+    def took(self) -> dict[str, float]:
+        """So far; nothing if that can't be known."""
+        if self._before is None:
+            return {}
+        start, cpu_start = self._start
+        return {
+            "seconds": self._before["seconds"] + time.perf_counter() - start,
+            "cpu_seconds": self._before["cpu_seconds"] + time.process_time() - cpu_start,
+        }
+
+    def state(self) -> dict[str, Any]:
+        """For the checkpoint."""
+        return {"args": {}, "attributes": self.took()}
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Trainer saves only what it found in the checkpoint that it resumed from."""
+        state.stateful_callbacks.setdefault("_Clock", self.state())
 
 
 class _Lines(TrainerCallback):  # type: ignore[misc]

@@ -173,7 +173,7 @@ def find_checkpoint(
     dtype: str | None = None,
     device_map: str | None = None,
 ) -> Checkpoint:
-    """Say what to open; a bare PEFT folder stands for its base model with itself on top.
+    """Say what to open; a bare PEFT folder stands for its base, of its own revision, with itself on top.
 
     Raises:
         UserError: options that don't go together, or an adapter that is none.
@@ -185,10 +185,12 @@ def find_checkpoint(
     if given:
         raise UserError(f"--adapter {given}: {source} is an adapter itself; name the base model instead")
     try:
-        base = json.loads(card.read_text(encoding="utf-8"))["base_model_name_or_path"]
+        said = json.loads(card.read_text(encoding="utf-8"))
+        base, own = said["base_model_name_or_path"], said.get("revision")
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{card}: base_model_name_or_path can't be read ({error!r})") from error
-    return Checkpoint(str(base), revision, folder, dtype, device_map)
+    made_on = None if Path(str(base)).is_dir() else own
+    return Checkpoint(str(base), revision or made_on, folder, dtype, device_map)
 
 
 def find_devices(device: str | None, devices: str | None, device_map: str | None) -> tuple[str, ...]:

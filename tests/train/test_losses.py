@@ -8,6 +8,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from srpo_train import losses  # noqa: E402 - after the check that torch is here
+from srpo_train.recipes import load_recipe  # noqa: E402
+from tests.cli import ROOT  # noqa: E402
 
 GRID = [-500.0, -88.0, -20.0, -3.0, -math.log(2), -0.6, -0.1, -1e-3, -1e-5, -1e-6]
 
@@ -125,3 +127,11 @@ def test_the_surrogate_stops_pushing_outside_its_clip() -> None:
     before, advantages = torch.zeros(3), torch.tensor([1.0, 1.0, -1.0])
     losses.advantage_loss(now, before, advantages, 0.2).sum().backward()
     assert now.grad is not None and now.grad.tolist() == [-1.0, 0.0, 0.0]
+
+
+def test_what_deviates_from_the_method_it_is_called_after_says_so() -> None:
+    # Whole continuations are compared: who reads the rows would take them for the published method's.
+    said = [load_recipe("step-dpo")[0].description, losses.preference_loss.__doc__ or ""]
+    pages = ("docs/train-srpo.md", "docs/comparison.md", "baselines/README.md")
+    for text in (*said, *((ROOT / page).read_text(encoding="utf-8") for page in pages)):
+        assert "Step-DPO" in text and "2406.18629" in text and "end" in text

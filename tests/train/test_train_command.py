@@ -15,6 +15,8 @@ from folders import recipe, shelf  # noqa: E402
 from test_server_branches import Server  # noqa: E402
 from vlms import build  # noqa: E402
 
+from srpo_train.job import recipe_digest  # noqa: E402
+from srpo_train.recipes import changed, load_recipe  # noqa: E402
 from tests.cli import ROOT, Done, environment, lines, main_, ok, scores  # noqa: E402
 from tests.servers import FakeOpenAI  # noqa: E402
 
@@ -43,6 +45,10 @@ def test_from_recipe_to_scored_run(home: Path, tmp_path: Path) -> None:
     assert scores(out / "run" / "exam")["complete"]
     noted = json.loads((out / "run" / "exam" / "manifest.json").read_text())["training"]
     assert noted["recipe"] == "whole" and noted["seed"] == 0, "a row says what its model came from"
+    same, edited = (load_recipe(str(path))[0] for _ in range(2))
+    same = changed(same, "test", seed=5)
+    edited = changed(edited, "test", optimise=edited.optimise.model_copy(update={"learning_rate": 2e-3}))
+    assert noted["recipe_digest"] == recipe_digest(same) != recipe_digest(edited)
 
     # The same command finds everything done: no branch, no step, no reply is made again.
     weights = (out / "model" / "adapter_model.safetensors").stat().st_mtime_ns
@@ -97,7 +103,13 @@ def test_budgets_and_seed_from_the_command_line_to_the_row(home: Path, tmp_path:
     assert added.code == 0, added.err
     (row,) = (tmp_path / "rows").glob("*coin.json")
     known = json.loads(row.read_text())
-    assert known["training"] | {"base": ""} == {"recipe": "paid", "base": "", "seed": 7}
+    digest = recipe_digest(load_recipe(str(path))[0])
+    assert known["training"] | {"base": ""} == {
+        "recipe": "paid",
+        "base": "",
+        "seed": 7,
+        "recipe_digest": digest,
+    }
     assert known["model"]["name"].endswith("net + paid, seed 7")
     assert str(tmp_path) not in known["model"]["identity"]["model"], "nobody else has this folder"
 
@@ -157,7 +169,6 @@ def test_branches_of_another_model_are_refused(home: Path, tmp_path: Path) -> No
 
 def test_every_recipe_on_the_shelf_is_sound(tmp_path: Path) -> None:
     from rsbench.shelves import entries
-    from srpo_train.recipes import load_recipe
 
     names = [name for name, _, origin in entries("baselines") if origin == "builtin"]
     wanted = "sft dpo step-dpo orpo simpo kto grpo grpo-process rpo srpo srpo-shuffled srpo-tiny".split()

@@ -212,6 +212,20 @@ def test_seeds_of_one_recipe_are_one_block_and_widen_its_interval(tmp_path: Path
     assert width(three_seeds.cells[0]["interval"]) > width(alone.cells[0]["interval"])
 
 
+def test_an_edited_recipe_of_the_same_name_is_another_method(tmp_path: Path) -> None:
+    base = entry(tmp_path, "base", answers("0" * 30 + "1" * 10))
+
+    def seed(n: int, **content: str) -> Entry:
+        training = {"recipe": "srpo", "base": "base", "seed": n, **content}
+        return entry(tmp_path, f"s{n}", answers("1" * (10 * n)), training=training)
+
+    one, two, three = seed(1, recipe_digest="a" * 64), seed(2, recipe_digest="a" * 64), seed(3)
+    blocks = {block.recipe: block.seeds for block in trained(tables([base, one, two, three]))}
+    assert blocks == {"srpo (aaaaaaaa)": (1, 2), "srpo (content unknown)": (3,)}
+    (alone,) = trained(tables([base, one, two]))
+    assert alone.recipe == "srpo"
+
+
 def test_build_writes_pages_downloads_and_feeds(tmp_path: Path) -> None:
     found = outcomes(0.5, 1, n_pairs=4)
     row = write_row(tmp_path / "rows", "one", found, [words(o) for o in found], {"model.name": "=cmd()"})

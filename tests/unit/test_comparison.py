@@ -52,6 +52,9 @@ def test_the_plan_is_whole() -> None:
         spent = (recipe.explore.budget if explores else 0) or 0  # type: ignore[union-attr]
         assert spent + (recipe.optimise.budget or 0) == 70_000, f"{name}: every method has the same tokens"
         assert recipe.run.judge == plan.judge and recipe.run.tasks == [plan.task]
+        if name != "sft":  # the plan: temperature 0.7, at most 160 tokens, also while training
+            samples = recipe.explore if explores else recipe  # type: ignore[union-attr]
+            assert (samples.temperature, samples.max_tokens) == (0.7, 160), name  # type: ignore[union-attr]
         labeller = recipe.explore.judge if explores else getattr(recipe, "judge", "words")
         assert labeller != plan.judge, f"{name}: who labels does not score"
     for bank, users in plan.banks.items():

@@ -12,7 +12,7 @@ from srpo_train.branches import Branch, load_groups, read_branches
 from srpo_train.exploration import Exploration
 from srpo_train.explored import by_answer, ordered, taken, within
 from srpo_train.recipes import ExploreCard
-from tests.explore_process import run, samples
+from tests.explore_process import ScriptedBrancher, run, samples
 from tests.unit.exploring import branch
 
 
@@ -132,6 +132,40 @@ def test_branches_that_were_made_otherwise_than_the_recipe_says_are_refused(
     assert str(refused.value).startswith(f"{tmp_path / 'explore.json'}: ") and words in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("judge", "model", "by", "same"),
+    [
+        ("llm", "openai/gpt-5-mini", "llm-openai/gpt-5-mini", True),
+        ("llm", "openai/gpt-5-mini", "llm-openai/gpt-5", False),
+        ("llm", "openai/gpt-5", "llm-openai/gpt-5-mini", False),
+        ("llm", "openai/gpt-5", "llm-step-openai/gpt-5", False),
+        ("llm", None, "llm-openai/gpt-5", True),
+        ("openai/gpt-5", None, "llm-openai/gpt-5", True),
+        ("openai/gpt-5", None, "llm-openai/gpt-5-mini", False),
+        ("./mine.yaml", "openai/gpt-5", "mine-openai/gpt-5", True),
+        ("./mine.yaml", "openai/gpt-5", "mine-openai/gpt-4", False),
+        (None, "openai/gpt-5", "llm-openai/gpt-4", False),
+        ("guard", "hf/a/guard", "guard", True),
+        ("guard", "hf/a/other", "guard", False),
+    ],
+)
+def test_the_model_behind_the_labelling_judge_is_the_recipe_s(
+    judge: str | None, model: str | None, by: str, same: bool, tmp_path: Path
+) -> None:
+    settings = Exploration("uniform", k=2)
+    run(tmp_path, settings)
+    path = tmp_path / "explore.json"
+    known = json.loads(path.read_text())
+    known["judge"] |= {"name": by} | ({"model.model": "a/guard"} if by == "guard" else {})
+    path.write_text(json.dumps(known))
+    wanted = asks(settings, judge=judge, judge_model=model)
+    if same:
+        assert taken(tmp_path, wanted, "all", samples()).items == 3
+        return
+    with pytest.raises(UserError, match=f"judge.name: '{by}' there, "):
+        taken(tmp_path, wanted, "all", samples())
+
+
 def test_what_makes_no_difference_to_the_branches_is_no_reason_to_refuse_them(tmp_path: Path) -> None:
     settings = Exploration("uniform", k=2)
     run(tmp_path, settings)
@@ -177,6 +211,46 @@ def test_an_exploration_of_before_a_setting_was_there_did_as_was_done_then(tmp_p
     path.write_text(json.dumps(known))
     with pytest.raises(UserError, match="settings.k: None there, 4 in the recipe"):
         taken(tmp_path, asks(settings), "all", samples())
+
+
+def test_an_exploration_that_was_stopped_is_refused_until_it_has_ended(tmp_path: Path) -> None:
+    settings = Exploration("uniform", k=2)
+    run(tmp_path, settings)
+    whole = taken(tmp_path, asks(settings), "all", samples())
+    (tmp_path / "exploration.json").unlink()  # as if it had been killed
+    with pytest.raises(UserError, match=r"exploration\.json: not there, .* `--stage explore` goes on"):
+        taken(tmp_path, asks(settings), "all", samples())
+    run(tmp_path, settings)
+    assert taken(tmp_path, asks(settings), "all", samples()) == whole
+
+
+def test_exploring_further_has_not_ended_because_it_did_before(tmp_path: Path) -> None:
+    settings = Exploration("uniform", k=2)
+    run(tmp_path, settings, n=1)
+
+    def breaks(_: object) -> None:
+        raise UserError("killed")
+
+    with pytest.raises(UserError, match="killed"):
+        run(tmp_path, settings, ScriptedBrancher(note=breaks), n=2)
+    with pytest.raises(UserError, match=r"exploration\.json: not there"):
+        taken(tmp_path, asks(settings), "all", samples())
+
+
+def test_what_is_taken_has_a_digest_of_the_records_whatever_their_order(tmp_path: Path) -> None:
+    settings = Exploration("uniform", k=4)
+    run(tmp_path, settings)
+    file = tmp_path / "branches.jsonl"
+    lines = file.read_text().splitlines(keepends=True)
+
+    def digest() -> str:
+        return taken(tmp_path, asks(settings), "all", samples()).digest
+
+    before = digest()
+    file.write_text("".join(reversed(lines)))
+    assert digest() == before
+    file.write_text("".join(lines[1:]))
+    assert digest() != before
 
 
 def test_branches_of_which_nobody_says_how_they_were_made_are_refused(tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ from rsbench.shelves import find
 from rsbench.show import run_and_show
 from rsbench.store import RunFolder
 from srpo_train.command import train
+from srpo_train.job import recipe_digest
+from srpo_train.recipes import changed, load_recipe
 from srpo_train.stages import note_training
 
 RUN = ModelOptions(batch_size=120)  # replies made together; the model is tiny
@@ -118,11 +120,12 @@ def run(plan: Plan, work: Path, rows: Path, one: Run) -> Found:
     _train(one.recipe, ("optimise",), one.seed, out, _shared(plan, work, one))
     _measure(plan, out / "model", out / "run", plan.task, plan.judge)
     training = {"recipe": one.recipe, "base": plan.base, "seed": one.seed}
-    note_training(out / "run", training)
+    said = recipe_digest(changed(load_recipe(one.recipe)[0], one.recipe, seed=one.seed))
+    note_training(out / "run", training | {"recipe_digest": said})
     row = make_row(RunFolder(out / "run"), plan.judge, rows)
     report = json.loads((out / "model" / "training.json").read_text(encoding="utf-8"))["report"]
     spent = ("explored_items", "generated_tokens", "judge_calls", "cpu_seconds")
-    kept = (*spent, "pairs", "questions", "questions_seen", "steps", "tokens_a_question")
+    kept = (*spent, "pairs", "questions", "questions_seen", "items_seen", "steps", "tokens_a_question")
     _clean(out)
     return {**training, "row": row.stem, **{key: report[key] for key in kept if key in report}}
 

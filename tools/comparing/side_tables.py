@@ -36,7 +36,7 @@ def costs(plan: Plan, facts: Facts) -> Lines:
         yield line(
             called(name),
             *(f"{np.mean([one[key] for one in runs]):,.0f}" if own else "–" for key in spent),
-            _spread([one["questions"] for one in runs]),
+            _spread([one["questions"] for one in runs]) + _seen(runs),
             f"{np.mean(learnt):,.0f}",
             f"{np.mean([one['steps'] for one in runs]):.0f}",
             f"{np.mean([one['cpu_seconds'] for one in runs]):.0f}",
@@ -154,6 +154,12 @@ def beside(plan: Plan, facts: Facts) -> Lines:
                 *(percent(float(value)) for value in values),
                 len(found[name]) if name != "base" else "",
             )
+
+
+def _seen(runs: Sequence[dict[str, Any]]) -> str:
+    """Of how many of them replies came up, where that is counted."""
+    counted = all("items_seen" in one for one in runs)
+    return f", {_spread([one['items_seen'] for one in runs])} seen" if counted else ""
 
 
 def _spread(counts: Sequence[int]) -> str:
