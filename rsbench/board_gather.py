@@ -34,7 +34,11 @@ ROW = Page(
     ("page/browser.js", "row.js"),
 )
 HASHING = 4  # files read side by side
-SAFE_PATH = "PYTHONSAFEPATH"
+WORKERS = {
+    "PYTHONSAFEPATH": "1",  # import nothing from the folder they begin in: it may be a stranger's checkout
+    "OMP_NUM_THREADS": "1",  # a core each, with which they do not get in each other's way
+    "OPENBLAS_NUM_THREADS": "1",
+}
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ def _checked(paths: Sequence[Path], known: Known, cache: Cache) -> list[bytes]:
     work = partial(_check, known=known, cache=cache)
     if len(paths) < MANY:
         return [work(path) for path in paths]
-    with _safe_path(), ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=_calm) as pool:
+    with _for_workers(), ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=_calm) as pool:
         return list(pool.map(work, paths, chunksize=4))
 
 
@@ -127,17 +131,18 @@ def _calm() -> None:
 
 
 @contextmanager
-def _safe_path() -> Iterator[None]:
-    """New Python processes import nothing from the folder they begin in: it may be a stranger's checkout."""
-    before = os.environ.get(SAFE_PATH)
-    os.environ[SAFE_PATH] = "1"
+def _for_workers() -> Iterator[None]:
+    """The environment that new Python processes begin in."""
+    before = {name: os.environ.get(name) for name in WORKERS}
+    os.environ.update(WORKERS)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[SAFE_PATH]
-        else:
-            os.environ[SAFE_PATH] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _check(path: Path, known: Known, cache: Cache) -> bytes:
