@@ -33,7 +33,7 @@ ROW = Page(
     ("page/page.css", "page/browser.css", "report/report.css", "board.css"),
     ("page/browser.js", "row.js"),
 )
-HASHING = 4  # files read side by side
+AT_ONCE = 4  # rows whose files are read, or written, side by side
 WORKERS = {
     "PYTHONSAFEPATH": "1",  # import nothing from the folder they begin in: it may be a stranger's checkout
     "OMP_NUM_THREADS": "1",  # a core each, with which they do not get in each other's way
@@ -63,13 +63,13 @@ def gather(paths: Sequence[Path], out: Path, cache: Cache) -> tuple[list[Entry],
         UserError: a row fails its check, or `out` can't be written.
     """
     known = known_of(paths, out / "images")
-    with ThreadPoolExecutor(HASHING) as pool:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
         remembered = list(pool.map(partial(_remembered, known=known, cache=cache), paths))
     missing = [path for path, packed in zip(paths, remembered, strict=True) if packed is None]
     new = dict(zip(missing, _checked(missing, known, cache), strict=True))
-    entries = [
-        _written(path, packed or new[path], out) for path, packed in zip(paths, remembered, strict=True)
-    ]
+    found = [packed or new[path] for path, packed in zip(paths, remembered, strict=True)]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        entries = list(pool.map(partial(_written, out=out), paths, found))
     check_same_items(entries)
     return entries, len(missing)
 
