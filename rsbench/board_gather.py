@@ -33,8 +33,12 @@ ROW = Page(
     ("page/page.css", "page/browser.css", "report/report.css", "board.css"),
     ("page/browser.js", "row.js"),
 )
-HASHING = 4  # files read side by side
-SAFE_PATH = "PYTHONSAFEPATH"
+AT_ONCE = 4  # rows whose files are read, or written, side by side
+WORKERS = {
+    "PYTHONSAFEPATH": "1",  # import nothing from the folder they begin in: it may be a stranger's checkout
+    "OMP_NUM_THREADS": "1",  # a core each, with which they do not get in each other's way
+    "OPENBLAS_NUM_THREADS": "1",
+}
 
 
 @dataclass(frozen=True)
@@ -59,13 +63,13 @@ def gather(paths: Sequence[Path], out: Path, cache: Cache) -> tuple[list[Entry],
         UserError: a row fails its check, or `out` can't be written.
     """
     known = known_of(paths, out / "images")
-    with ThreadPoolExecutor(HASHING) as pool:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
         remembered = list(pool.map(partial(_remembered, known=known, cache=cache), paths))
     missing = [path for path, packed in zip(paths, remembered, strict=True) if packed is None]
     new = dict(zip(missing, _checked(missing, known, cache), strict=True))
-    entries = [
-        _written(path, packed or new[path], out) for path, packed in zip(paths, remembered, strict=True)
-    ]
+    found = [packed or new[path] for path, packed in zip(paths, remembered, strict=True)]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        entries = list(pool.map(partial(_written, out=out), paths, found))
     check_same_items(entries)
     return entries, len(missing)
 
@@ -117,7 +121,7 @@ def _checked(paths: Sequence[Path], known: Known, cache: Cache) -> list[bytes]:
     work = partial(_check, known=known, cache=cache)
     if len(paths) < MANY:
         return [work(path) for path in paths]
-    with _safe_path(), ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=_calm) as pool:
+    with _for_workers(), ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=_calm) as pool:
         return list(pool.map(work, paths, chunksize=4))
 
 
@@ -127,17 +131,18 @@ def _calm() -> None:
 
 
 @contextmanager
-def _safe_path() -> Iterator[None]:
-    """New Python processes import nothing from the folder they begin in: it may be a stranger's checkout."""
-    before = os.environ.get(SAFE_PATH)
-    os.environ[SAFE_PATH] = "1"
+def _for_workers() -> Iterator[None]:
+    """The environment that new Python processes begin in."""
+    before = {name: os.environ.get(name) for name in WORKERS}
+    os.environ.update(WORKERS)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[SAFE_PATH]
-        else:
-            os.environ[SAFE_PATH] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _check(path: Path, known: Known, cache: Cache) -> bytes:

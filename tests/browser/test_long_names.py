@@ -28,7 +28,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     row(rows, "trained", {"training": {"recipe": LONG, "base": LONG, "seed": 1}})
     row(rows, "task", {"task.name": LONG, "task.version": LONG, "task.prompt": LONG})
     row(rows, "judge", {"judge.validation": None, "judge.name": LONG})
-    row(rows, "category", {}, [replace(o, category=f"{o.category} {LONG}") for o in outcomes(0.5, 1)])
+    own: dict[str, object] = {"task.data": "1" * 64}  # other categories are other data
+    row(rows, "category", own, [replace(o, category=f"{o.category} {LONG}") for o in outcomes(0.5, 1)])
     row(rows, "n" * 200, {})
     out = tmp_path_factory.mktemp("site")
     build(rows, out, None)
