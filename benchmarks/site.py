@@ -3,9 +3,7 @@
 `python benchmarks/site.py 50x200 500x20 --browser` makes rows with made-up labels for each size (ROWSxITEMS;
 up to ten distinct, the rest copies under other names), builds the site with an empty cache, adds a row,
 builds again, and prints a table. With `--browser` it opens index and comparison in Chromium and times load,
-sort, filter and compare. 500x10000 needs 10 GB of disk and half an hour of processor time; with `--fill` the
-first build is left out: the distinct rows are checked, and what was found out is put into the cache for their
-copies.
+sort, filter and compare. 500x10000 needs 10 GB of disk and some minutes.
 """
 
 import argparse
@@ -23,10 +21,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.measure import report, run
-from rsbench.board_cache import Cache, pack_entry, row_key, unpack_entry
-from rsbench.board_gather import Known
 from rsbench.records import digest
-from rsbench.rows import ROW, rows_in
 from rsbench.types import ROLES, Outcome
 from tests.board_rows import outcomes, write_row
 
@@ -48,28 +43,6 @@ def make(folder: Path, rows: int, items: int) -> None:
         row["digest"] = digest({key: value for key, value in row.items() if key != "digest"})
         (folder / f"{name}.json").write_text(json.dumps(row))
         shutil.copyfile(f"{source}.labels.jsonl", folder / f"{name}.labels.jsonl")
-
-
-def fill(shelf: Path, cache: Path) -> None:
-    """Check the distinct rows by the command, and put the same into the cache for their copies."""
-    some, site = shelf.with_name("some"), shelf.with_name("some-site")
-    distinct = [path for path in rows_in(shelf) if int(path.stem[-4:]) < DISTINCT]
-    some.mkdir()
-    for path in distinct:
-        for name in (path.name, f"{path.stem}.labels.jsonl"):
-            os.link(path.with_name(name), some / name)
-    run(build_command(some, site), shelf.parent, RSBENCH_CACHE=str(cache))
-    known, kept = Known({}, {}), Cache(cache / "board")
-    for path in rows_in(shelf):
-        first = distinct[int(path.stem[-4:]) % len(distinct)]
-        source = kept.read(row_key(first, known.of(first)))
-        assert source is not None
-        entry, page = unpack_entry(path, source)
-        own = replace(entry, row=ROW.validate_json(path.read_bytes()))
-        kept.write(
-            row_key(path, known.of(path)),
-            pack_entry(own, page.replace(entry.row.name.encode(), path.stem.encode())),
-        )
 
 
 def build_command(shelf: Path, site: Path) -> list[str]:
@@ -146,22 +119,17 @@ def _compare(page: Any, site: Path) -> None:
     page.wait_for_selector("#result table")
 
 
-def measure(rows: int, items: int, filled: bool, browser: bool, work: Path) -> dict[str, object]:
+def measure(rows: int, items: int, browser: bool, work: Path) -> dict[str, object]:
     """One line of the table."""
     shelf, site = work / "rows", work / "site"
     make(shelf, rows, items)
     command, cache = build_command(shelf, site), {"RSBENCH_CACHE": str(work / "cache")}
-    first = None
-    if filled:
-        fill(shelf, work / "cache")
-        run(command, work, **cache)  # so that the site is there, as it would be
-    else:
-        first = run(command, work, **cache)
+    first = run(command, work, **cache)
     add(shelf, "one-more", 0.55, rows, items)
     again = run(command, work, **cache)
     return {
-        "first_s": first.wall_s if first else "",
-        "first_cpu_s": first.cpu_s if first else "",
+        "first_s": first.wall_s,
+        "first_cpu_s": first.cpu_s,
         "again_s": again.wall_s,
         "again_cpu_s": again.cpu_s,
         "peak_mib": again.peak_mib,
@@ -177,14 +145,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("sizes", nargs="+", metavar="ROWSxITEMS")
     parser.add_argument("--browser", action="store_true")
-    parser.add_argument("--fill", action="store_true", help="no first build; see above")
     parser.add_argument("--out", type=Path, help="write the table as JSON, too")
     given = parser.parse_args()
     found = {}
     for size in given.sizes:
         rows, items = map(int, size.split("x"))
         with tempfile.TemporaryDirectory() as work:
-            found[f"{rows} × {items}"] = measure(rows, items, given.fill, given.browser, Path(work))
+            found[f"{rows} × {items}"] = measure(rows, items, given.browser, Path(work))
     report("site: rows × items", found, given.out)
 
 

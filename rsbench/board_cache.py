@@ -41,6 +41,10 @@ class Cache:
 
     folder: Path | None
 
+    def is_empty(self) -> bool:
+        """Whether nothing is kept, so that no key need be worked out."""
+        return self.folder is None or not self.folder.is_dir()
+
     def read(self, key: str) -> bytes | None:
         """What is kept under a key; None if nothing is, or not all of it."""
         if self.folder is None:

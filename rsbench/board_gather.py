@@ -113,7 +113,7 @@ def check_same_items(entries: Sequence[Entry]) -> None:
 
 
 def _remembered(path: Path, known: Known, cache: Cache) -> bytes | None:
-    return None if cache.folder is None else cache.read(row_key(path, known.of(path)))
+    return None if cache.is_empty() else cache.read(row_key(path, known.of(path)))
 
 
 def _checked(paths: Sequence[Path], known: Known, cache: Cache) -> list[bytes]:

@@ -85,7 +85,7 @@ def _mean(wanted: Mean) -> tuple[Estimate, Ratio | None]:
     values, clusters = units.values[scored], units.members.clusters.of_some(scored)
     planned = len(units.values)
     bounded = all(isfinite(limit) for limit in limits)
-    binary = bounded and bool(np.isin(values, limits).all())
+    binary = bounded and bool(((values == limits[0]) | (values == limits[1])).all())
     found = Estimate(
         value=_average(values),
         low=None,
@@ -168,7 +168,10 @@ def _with(found: Estimate, interval: Interval | None) -> Estimate:
 
 def _average(values: Floats) -> float | None:
     """The mean, from the exact sum: the same for any order, and on any machine."""
-    return fsum(values.tolist()) / len(values) if len(values) else None
+    if not len(values):
+        return None
+    whole = bool((values == np.rint(values)).all())  # no rounding in any order
+    return (float(values.sum()) if whole else fsum(values.tolist())) / len(values)
 
 
 def _wilson(values: Floats, clusters: Clusters, limits: Range) -> Interval:

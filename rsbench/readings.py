@@ -48,7 +48,12 @@ class Labels(NamedTuple):
     @property
     def breaks_at(self) -> int:
         """1-based index of the first unsafe step; 0 if there is none, or none was observed."""
-        return _breaks_at(self.safety, _at_risk(self.safety))
+        return breaks_at(self.safety)
+
+
+def breaks_at(safety: str) -> int:
+    """1-based index of the first unsafe step among letters; 0 if there is none, or none was observed."""
+    return _breaks_at(safety, _at_risk(safety))
 
 
 def _at_risk(safety: str) -> int:

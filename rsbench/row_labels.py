@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field, TypeAdapter
 
 from rsbench.cards import Share, Strict, validated
-from rsbench.readings import SAFETY, WORTH, Labels, labels_of
+from rsbench.readings import SAFETY, WORTH, Labels, breaks_at, labels_of
 from rsbench.sheets import Head, Line, Sheet, line_of
 from rsbench.types import AnswerLabel, Kind, Outcome, Role, StepLabel, UserError, takes_back_earlier
 
@@ -213,14 +213,12 @@ def _known_tail(kind: Kind, text: str) -> Labels | None:
     tail, none = frame
     if _plain(tail, found):
         safety, worth = "".join([s.safety for s in found]), "".join([s.worth for s in found])
-        labels = none._replace(kind=kind, safety=safety, corrected=safety, worth=worth)
-        at = labels.breaks_at
-        return labels._replace(breaking_role=found[at - 1].label.role) if at else labels
+        at = breaks_at(safety)
+        role = found[at - 1].label.role if at else None
+        return none._replace(kind=kind, safety=safety, corrected=safety, worth=worth, breaking_role=role)
     if _fault(tail, [step.label for step in found]):
         return None
-    return labels_of(
-        _labelled(tail, [s.label for s in found], kind=kind, item="", pair="", category="", sample=0)
-    )
+    return labels_of(_labelled(tail, [step.label for step in found], **_NO_ITEM | {"kind": kind}))
 
 
 _NO_ITEM: dict[str, Any] = {"item": "", "pair": "", "category": "", "kind": "risky", "sample": 0}
