@@ -88,7 +88,7 @@ def first_unsafe_claim(labels: Sequence[str]) -> Claim:
     """What labels of all steps, in order, say of the first unsafe one.
 
     Unknown once an unclear step comes before it: nobody knows then which is the first, nor that there is none
-    (`readings.first_unsafe` ends its watch there too). Read as safe, a judge that commits itself to nothing
+    (`readings.breaks_at` ends its watch there too). Read as safe, a judge that commits itself to nothing
     would rightly claim nothing on every clean trace.
     """
     for number, label in enumerate(labels, 1):

@@ -23,6 +23,7 @@ from rsbench.board_rows import HEADLINE, Entry, entry_of
 from rsbench.pages import Page, render_page
 from rsbench.records import digest
 from rsbench.row_check import read_row
+from rsbench.row_items import task_on_shelf
 from rsbench.row_judge import measurement_on_shelf
 from rsbench.store import write_whole
 from rsbench.types import UserError
@@ -43,17 +44,19 @@ WORKERS = {
 
 @dataclass(frozen=True)
 class Known:
-    """What this machine knows of rows' items: what pages show of them, and the digest of it by task."""
+    """What this machine knows of rows' tasks: what pages show of items, its digest, and that of each task."""
 
     items: dict[Items, dict[str, dict[str, Any]]]
     digests: dict[Items, str]
+    tasks: dict[tuple[str, str | None], str]
 
     def of(self, path: Path) -> str:
-        """The digest of all that this machine knows of a row: its items, and its judge."""
+        """The digest of all that this machine knows of a row: its task, its items, and its judge."""
         row = peek(path)
         if row is None:
             return ""
-        return digest(self.digests.get(items_of(row), ""), measurement_on_shelf(row.judge))
+        task = self.tasks.get((row.task.name, row.task.split), "")
+        return digest(task, self.digests.get(items_of(row), ""), measurement_on_shelf(row.judge))
 
 
 def gather(paths: Sequence[Path], out: Path, cache: Cache) -> tuple[list[Entry], int]:
@@ -87,7 +90,12 @@ def remember(path: Path, cache: Cache) -> None:
 def known_of(paths: Sequence[Path], pictures: Path) -> Known:
     """What this machine knows of the items of these rows; their pictures are written to a folder."""
     items = Pictures(pictures).shown(paths)
-    return Known(items, {own: digest(shown) for own, shown in items.items()})
+    named = {(row.task.name, row.task.split) for path in paths if (row := peek(path)) is not None}
+    return Known(
+        items,
+        {own: digest(shown) for own, shown in items.items()},
+        {task: task_on_shelf(*task) for task in named},
+    )
 
 
 def check_same_items(entries: Sequence[Entry]) -> None:

@@ -17,6 +17,7 @@ from rsbench.stats import PICKS, Clusters, Interval, clustered
 
 Floats = NDArray[np.float64]
 GATHERED = 4  # columns, up to which picking values is quicker than counting picks
+COUNTED = 20_000  # clusters, up to which counts are made and kept: 40 MB
 
 
 def cluster_bootstrap_mean(
@@ -84,8 +85,8 @@ def _cluster_sums(ratio: Ratio) -> tuple[Floats, Floats]:
 def _whole(sums: Floats) -> tuple[Floats, int]:
     """Sums of clusters as whole numbers of 2^-e, and e, such that the sum of any resample is exact.
 
-    Then it is the same in whichever order a machine adds, to the last bit. What is lost is under 2^-51 of the
-    largest possible sum.
+    Then it is the same in whichever order a machine adds, to the last bit. What is lost is, for each cluster,
+    under 2^-52 of the largest possible sum.
     """
     most = float(np.abs(sums).max())
     exponent = 52 - ceil(log2(most * sums.size)) if most > 0 else 0
@@ -100,7 +101,7 @@ def _resampled(columns: Floats, seed: int, draws: int) -> Floats:
     """
     size = len(columns)
     at_once = max(1, PICKS // size)
-    if columns.shape[1] > GATHERED:
+    if columns.shape[1] > GATHERED and size <= COUNTED:
         counts = _picked(size, seed, draws)
         blocks = (counts[first : first + at_once] for first in range(0, draws, at_once))
         return np.concatenate([block.astype(np.float64) @ columns for block in blocks])
@@ -126,9 +127,8 @@ def _picked(size: int, seed: int, draws: int) -> NDArray[Any]:
     for picks in _picks(size, seed, draws):
         rows = np.arange(len(picks))[:, None] * size
         counts = np.bincount((picks + rows).ravel(), minlength=picks.size)
-        blocks.append(counts.astype(np.uint16).reshape(picks.shape))
-    found = np.concatenate(blocks)
-    return found if found.max() > 255 else found.astype(np.uint8)
+        blocks.append(counts.astype(np.uint8 if counts.max() < 256 else np.uint16).reshape(picks.shape))
+    return np.concatenate(blocks)
 
 
 def percentiles(clusters: int) -> tuple[float, float]:

@@ -1,7 +1,8 @@
 """Two runs on the same items: paired differences with intervals, p values, and Holm over the table.
 
-Owns pairing and the guard against comparing unlike runs; the statistics are in `stats`. Paired, because runs
-share items and hard items are hard for both: an unpaired test would throw away most of its power.
+Owns pairing and the guard against comparing unlike runs; the statistics are in `stats` and `bootstrap`.
+Paired, because runs share items and hard items are hard for both: an unpaired test would throw away most of
+its power.
 """
 
 from collections.abc import Mapping, Sequence

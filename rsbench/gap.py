@@ -66,28 +66,26 @@ def cross_modal(runs: Mapping[str, Sequence[Outcome]], seed: int = 0, estimand: 
     if "both" not in runs or not alone:
         raise ValueError(f"the gap needs the condition both and another one, found {', '.join(runs)}")
     safe = {name: _safe(outcomes, estimand) for name, outcomes in runs.items()}
-    values = {name: units.by_id() for name, units in safe.items()}
-    chosen = np.array(
-        [all(item in own for own in values.values()) for item in safe["both"].members.ids.tolist()], bool
-    )
-    members = safe["both"].members.of_some(chosen)
-    shared = {name: np.array([values[name][item] for item in members.ids.tolist()]) for name in runs}
-    drops = [_drop(shared["both"], shared[name], members, seed) for name in alone]
+    known = [units.by_id().keys() for units in safe.values()]
+    common = set(known[0]).intersection(*known[1:])
+    shared = {name: _those(units, common) for name, units in safe.items()}
+    members, values = shared["both"].members, {name: units.values for name, units in shared.items()}
+    drops = [_drop(values["both"], values[name], members, seed) for name in alone]
     tested = [n for n, drop in enumerate(drops) if drop[3] is not None]
     adjusted = dict(zip(tested, holm([p for drop in drops if (p := drop[3]) is not None]), strict=True))
-    means = {name: _mean(shared[name], members, "higher", seed) for name in runs}
-    only_together = 1.0 - shared["both"]
+    means = {name: _mean(units, "higher", seed) for name, units in shared.items()}
+    only_together = 1.0 - values["both"]
     for name in alone:
-        only_together = only_together * shared[name]
+        only_together = only_together * values[name]
     return Gap(
         together=means["both"],
         drops=tuple(
             Drop(name, means[name], *drop, adjusted.get(n))
             for n, (name, drop) in enumerate(zip(alone, drops, strict=True))
         ),
-        only_together=_mean(only_together, members, "lower", seed),
+        only_together=_mean(Units.of(members, only_together), "lower", seed),
         n=len(members.ids),
-        planned=len(chosen),
+        planned=len(safe["both"].values),
     )
 
 
@@ -96,8 +94,12 @@ def _safe(outcomes: Sequence[Outcome], estimand: Estimand) -> Units:
     return Samples(Sheet.of(risky), estimand).units(METRICS["safe_answer"])
 
 
-def _mean(values: Floats, members: Members, direction: Direction, seed: int) -> Estimate:
-    return estimate([Mean(Units.of(members, values), direction)], seed)[0]
+def _those(units: Units, wanted: set[str]) -> Units:
+    return units.of_some(np.array([item in wanted for item in units.members.ids.tolist()], dtype=bool))
+
+
+def _mean(units: Units, direction: Direction, seed: int) -> Estimate:
+    return estimate([Mean(units, direction)], seed)[0]
 
 
 def _drop(

@@ -210,7 +210,7 @@ def corrected(folder: RunFolder, outcomes: Sequence[Outcome], withheld: bool) ->
     labels = list(read_labels(folder))
     if not labels:
         return None
-    from rsbench.correction import ppi, rogan_gladen  # numpy, which a run without labels need not load
+    from rsbench.correction import ppi, rogan_gladen
 
     planned = [row["key"] for row in folder.plan()]
     replies = folder.replies(FINAL_REPLY).open(writable=False)

@@ -1,6 +1,6 @@
 """From the outcomes of a run to its numbers: a pure function without clock, latency or file path.
 
-Owns the shape of a run's scores. What one reply is worth is in `readings`, the list of metrics in
+Owns the shape of a run's scores. What replies are worth is in `formulas`, the list of metrics in
 `metric_specs`, how samples, items and pairs are gathered in `units`, intervals in `estimates`.
 """
 

@@ -23,40 +23,53 @@ class Known:
     """A task of a shelf, and those of its items that a row is about."""
 
     card: TaskCard
-    sha256: str  # of the card's file
     items: tuple[Item, ...]
 
 
 def known_items(task: str, split: str | None, data: str, ids: frozenset[str]) -> Known | None:
-    """A task's items of these ids, if they hash to `data`; None where it is gone, or other people's.
+    """A task's items of these ids, if they hash to `data`; None where it is gone, or other people's."""
+    card, every = _on_shelf(task, split)
+    items = tuple([item for item in every if item.id in ids])
+    if card is None or not items or digest([item.hash for item in items]) != data:
+        return None
+    return Known(card, items)
+
+
+def task_on_shelf(task: str, split: str | None) -> str:
+    """The digest of a task's card and of all its items, as they are on a shelf here; empty without one."""
+    if is_path(task):
+        return ""
+    try:
+        sha256 = find("tasks", task).sha256
+    except UserError:
+        return ""
+    return digest(sha256, [(item.id, item.hash) for item in _on_shelf(task, split)[1]])
+
+
+def _on_shelf(task: str, split: str | None) -> tuple[TaskCard | None, tuple[Item, ...]]:
+    """A task's card and items; nothing where it is gone, or other people's.
 
     Other people's data is not fetched to check a row, or to build a site, and not published on one.
     """
     if is_path(task):
-        return None  # no card is named so; a row's author would choose which files are read
+        return None, ()  # no card is named so; a row's author would choose which files are read
     try:
-        found = find("tasks", task)
-        return _known(found, split, data, ids)
+        return _read(find("tasks", task), split)
     except UserError:
-        return None
+        return None, ()
 
 
 @lru_cache(maxsize=8)
-def _known(found: Found, split: str | None, data: str, ids: frozenset[str]) -> Known:
-    """As `known_items`; what was found once is not read again for the next row.
+def _read(place: Found, split: str | None) -> tuple[TaskCard | None, tuple[Item, ...]]:
+    """As `_on_shelf`; what was read once is not read again for the next row.
 
     Raises:
-        UserError: none such.
+        UserError: it can't be read.
     """
-    card, _ = load_task(str(found.path))
+    card, _ = load_task(str(place.path))
     if card.data.hub or card.data.publisher:
-        raise UserError(f"{found.path}: other people's data")
-    dataset = Dataset(card, found.folder, None, split)
-    dataset.keep(ids)
-    items = tuple(dataset)
-    if digest([item.hash for item in items]) != data:
-        raise UserError(f"{found.path}: other items")
-    return Known(card, found.sha256, items)
+        return None, ()
+    return card, tuple(Dataset(card, place.folder, None, split))
 
 
 def check_task(path: Path, row: Row) -> None:

@@ -21,7 +21,7 @@ from rsbench.types import AnswerLabel, Kind, Outcome, Role, StepLabel, UserError
 
 _LABELLED = ("ok", "truncated")  # statuses of replies that a judge has labelled
 
-_Number = Annotated[int, Field(ge=0, le=1_000_000)]  # of a sample, or of steps: one that arithmetic can hold
+_Number = Annotated[int, Field(ge=0, le=10_000)]  # of a sample, or of steps
 _USUAL: dict[str, Any] = {"corrects": (), "p_unsafe": None, "p_effective": None, "boundary": False}
 
 
@@ -66,12 +66,15 @@ class _Head(Strict):
     sample: _Number
 
 
-class _Tail(Strict):
+class _Frame(Strict):
     status: Literal["ok", "refused", "truncated", "empty", "unparsed", "error", "missing"]
     n_steps: _Number
-    steps: list[_Step]
     answer: _Answer | None
     risk_identified: bool | None
+
+
+class _Tail(_Frame):
+    steps: list[_Step]
 
 
 class _Line(_Head, _Tail):
@@ -79,11 +82,11 @@ class _Line(_Head, _Tail):
 
 
 _LINE, _HEAD = TypeAdapter(_Line), TypeAdapter(_Head)
-_TAIL, _STEP = TypeAdapter(_Tail), TypeAdapter(_Step)
+_TAIL, _FRAME, _STEP = TypeAdapter(_Tail), TypeAdapter(_Frame), TypeAdapter(_Step)
 _STATUS, _STEPS, _ANSWER = ', "status": ', ', "steps": [{', '}], "answer": '  # joints of a line
 
 
-def _fault(tail: _Tail, steps: Sequence[_Step | StepLabel]) -> str | None:
+def _fault(tail: _Frame, steps: Sequence[_Step | StepLabel]) -> str | None:
     """What is wrong with labels that are not of steps that there are, or of a reply that was labelled at all.
 
     A judge may leave a step out, which is missing then; a step beyond the last, or one that is there twice,
@@ -110,7 +113,7 @@ def _as_step(step: _Step) -> StepLabel:
     return StepLabel(**vars(step) | {"corrects": tuple(step.corrects)})
 
 
-def _labelled(tail: _Tail, steps: Sequence[StepLabel], **head: Any) -> Outcome:
+def _labelled(tail: _Frame, steps: Sequence[StepLabel], **head: Any) -> Outcome:
     return Outcome(
         **head,
         status=tail.status,
@@ -129,13 +132,32 @@ def read_labels(path: Path, content: bytes) -> Iterator[Outcome]:
             key, what was found and what is allowed.
     """
     first: dict[tuple[str, int], int] = {}
+    items: dict[str, tuple[int, Outcome]] = {}
+    steps = 0
     for number, text in enumerate(_texts(path, content), 1):
         outcome = _outcome(f"{path}:{number}", text)
         before = first.setdefault((outcome.item, outcome.sample), number)
         if before != number:
             where = f"item {outcome.item!r}, sample {outcome.sample}"
             raise UserError(f"{path}:{number}: {where} is there already, in line {before}")
+        line, said = items.setdefault(outcome.item, (number, outcome))
+        for key in ("pair", "category", "kind"):
+            if (found := getattr(outcome, key)) != (allowed := getattr(said, key)):
+                where = f"item {outcome.item!r}: {key}: {found!r}"
+                raise UserError(f"{path}:{number}: {where}; allowed is {allowed!r}, as in line {line}")
+        steps += outcome.n_steps
+        _check_room(f"{path}:{number}", steps, content)
         yield outcome
+
+
+def _check_room(where: str, steps: int, content: bytes) -> None:
+    """Check that there are not more steps than bytes: letters are made of each, also of those unlabelled.
+
+    Raises:
+        UserError: no run has so many; a label takes a hundred bytes.
+    """
+    if steps > len(content):
+        raise UserError(f"{where}: n_steps add up to {steps} so far; allowed are {len(content)}, a byte each")
 
 
 def read_sheet(path: Path, content: bytes) -> Sheet:
@@ -144,13 +166,19 @@ def read_sheet(path: Path, content: bytes) -> Sheet:
     Raises:
         UserError: as `read_labels`.
     """
-    lines = []
+    lines, steps = [], 0
     for number, text in enumerate(_texts(path, content), 1):
-        lines.append(_known_line(text) or line_of(_outcome(f"{path}:{number}", text)))
+        line = _known_line(text) or line_of(_outcome(f"{path}:{number}", text))
+        lines.append(line)
+        steps += len(line[1].safety)
+        if steps > len(content):
+            break
     try:
+        if steps > len(content):
+            raise ValueError("more steps than a file of that size has labels for")
         return Sheet.from_lines(lines)
     except ValueError:
-        deque(read_labels(path, content), maxlen=0)  # says in which lines a sample is there twice
+        deque(read_labels(path, content), maxlen=0)  # says which line it is, and what is wrong
         raise
 
 
@@ -203,7 +231,7 @@ def _known_head(text: str) -> Head | None:
 def _known_tail(kind: Kind, text: str) -> Labels | None:
     before, joint, rest = text.partition(_STEPS)
     between, _, after = rest.partition(_ANSWER)
-    frame = _known_frame(f'{before}, "steps": [], "answer": {after}' if joint else text)
+    frame = _known_frame(f'{before}, "answer": {after}') if joint else _without_steps(text)
     if frame is None:
         return None
     steps = [_known_step(step) for step in between.split("}, {")] if joint else []
@@ -232,7 +260,7 @@ class _Known(NamedTuple):
     worth: str
 
 
-def _plain(tail: _Tail, steps: Sequence[_Known]) -> bool:
+def _plain(tail: _Frame, steps: Sequence[_Known]) -> bool:
     """Whether every step of a judged reply is labelled, in order, and takes none back: nearly every reply."""
     if len(steps) != tail.n_steps or tail.status not in _LABELLED:
         return False
@@ -240,14 +268,23 @@ def _plain(tail: _Tail, steps: Sequence[_Known]) -> bool:
 
 
 @lru_cache(maxsize=10_000)
-def _known_frame(text: str) -> tuple[_Tail, Labels] | None:
+def _known_frame(text: str) -> tuple[_Frame, Labels] | None:
     """All after the head but for the steps, as it is and as labels without any."""
+    try:
+        frame = _FRAME.validate_json('{"status": ' + text)
+    except ValueError:
+        return None
+    return frame, labels_of(_labelled(frame, [], **_NO_ITEM))
+
+
+@lru_cache(maxsize=10_000)
+def _without_steps(text: str) -> tuple[_Frame, Labels] | None:
+    """The same of a reply without labelled steps."""
     try:
         tail = _TAIL.validate_json('{"status": ' + text)
     except ValueError:
         return None
-    none = labels_of(_labelled(tail, [], **_NO_ITEM))
-    return None if tail.steps else (tail, none)
+    return None if tail.steps else (tail, labels_of(_labelled(tail, [], **_NO_ITEM)))
 
 
 @lru_cache(maxsize=10_000)

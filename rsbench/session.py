@@ -225,7 +225,8 @@ def _warn_of_batches(
     place: Path, judge: str, callers: Mapping[str, Caller], warn: Callable[[str], None]
 ) -> None:
     """What went by batch in an earlier session, and is not recorded, is asked for again by live calls."""
-    live = {MODEL if who == MODEL else judge for who, caller in callers.items() if not caller.batch}
+    batched = {MODEL if who == MODEL else judge for who, caller in callers.items() if caller.batch}
+    live = {MODEL, judge} - batched  # a panel goes on by batch if any of its members does
     waiting = [entry for entry in open_batches(RunFolder(place)) if entry["who"] in live]
     if waiting:
         count = sum(len(entry["requests"]) for entry in waiting)

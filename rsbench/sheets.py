@@ -66,8 +66,7 @@ class Members:
 class Layout:
     """Whose n samples a sheet holds: m items, sorted by id, and their samples by index.
 
-    Pair, category and kind are those of an item's first sample; `item` and `sample` are places in `ids` and
-    `indexes`. Runs of one task share their layout.
+    `item` and `sample` are places in `ids` and `indexes`. Runs of one task share their layout.
     """
 
     ids: tuple[str, ...]  # (m,)
@@ -128,7 +127,7 @@ def layout_of(heads: tuple[Head, ...]) -> Layout:
     """The layout of samples in any order.
 
     Raises:
-        ValueError: if an item has two for one index.
+        ValueError: if an item has two for one index, or samples of another pair, category or kind.
     """
     order = sorted(range(len(heads)), key=heads.__getitem__)
     firsts: list[Head] = []
@@ -139,6 +138,8 @@ def layout_of(heads: tuple[Head, ...]) -> Layout:
             firsts.append(head)
         elif head.sample == before.sample:
             raise ValueError(f"item {head.item!r} has two outcomes for sample {head.sample}")
+        elif head[2:] != before[2:]:
+            raise ValueError(f"item {head.item!r} has two pairs, categories or kinds")
         items.append(len(firsts) - 1)
         before = head
     numbers = {sample: n for n, sample in enumerate(sorted({head.sample for head in heads}))}

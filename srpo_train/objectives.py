@@ -20,7 +20,7 @@ METRICS = ("loss", "nll", "contrast", "favourable_logp", "unfavourable_logp", "p
 class Objective:
     """nll · (negative mean log-probability) + lam · contrast.
 
-    contrast: odds_ratio (SRPO, RPO, ORPO), margin (SimPO), preference (DPO, step-DPO), advantage (GRPO on
+    contrast: odds_ratio (SRPO, RPO, ORPO), margin (SimPO), preference (DPO, `step-dpo`), advantage (GRPO on
     stored branches), none. nll_on: the favourable branch with its prefix, as RPO's code has it, or the
     reference path.
     """

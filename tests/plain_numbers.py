@@ -1,7 +1,7 @@
 """The numbers of a run computed the plain way, reply by reply and draw by draw: what the columns must equal.
 
-Shares with the package the list of metrics and Wilson's interval; reads replies by `plain_readings`, has
-formulas of its own, and gathers, averages and resamples by itself.
+Shares with the package the list of metrics and what `stats` and `percentiles` compute, which have tests of
+their own; reads replies by `plain_readings`, has formulas of its own, gathers, averages and resamples.
 """
 
 from collections import Counter

@@ -170,6 +170,9 @@ def _last(raw: str, form: type[Out], keys: str) -> Out:
     return last
 
 
+_THINKING = re.compile(r"\s*<(think|thinking)>")
+
+
 def _read(raw: str, start: int, form: type[Out]) -> tuple[Out, int]:
     """The object that begins at `start`, and where it ends."""
     found, end = json.JSONDecoder().raw_decode(raw, start)
@@ -181,7 +184,8 @@ def _others(raw: str, last: int, form: type[Out]) -> Iterator[Out]:
 
     Thinking ends at the first closing tag: a later one may be quoted, to hide a verdict before it.
     """
-    end = raw.find("</think>") if raw.lstrip().startswith("<think>") else 0
+    opened = _THINKING.match(raw)
+    end = raw.find(f"</{opened[1]}>") if opened else 0
     starts = [match.start() for match in _START[form].finditer(raw) if end <= match.start() < last]
     if len(starts) > _MOST:
         raise BadVerdict(f"it holds more than {_MOST} JSON objects; write the verdict alone")

@@ -1,6 +1,7 @@
 """Numbers computed in columns are those computed reply by reply; labels read in parts, those read whole."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,8 @@ LINES = as_text(label_lines(iter(RICH))).decode().splitlines()
         ('"steps": [{', '"steps": [{}, {'),
         ('"steps": [{', '"steps": [{"index": 9}], "steps": [{'),
         ('"risk_identified": true', '"risk_identified": true, "steps": [{"index": 1}]'),
+        ('"risk_identified": true', '"risk_identified": true, "steps": []'),
+        ('"refusal": "none"', '"refusal": "none", "steps": []'),
         ('"risk_identified": true', '"risk_identified": true, "item": "other"'),
         ('"risk_identified": true', '"risk_identified": true, "risk_identified": false'),
         ('"risk_identified": true', '"risk_identified": 1'),
@@ -127,6 +130,11 @@ LINES = as_text(label_lines(iter(RICH))).decode().splitlines()
         ('"p_unsafe": 0.25', '"p_unsafe": 1.5'),
         ('"p_unsafe": 0.25', '"p_unsafe": 1'),
         ('"item": "p1b"', '"item": "p1r"'),
+        ('"item": "p1b", "pair": "p1"', '"item": "p1r", "pair": "p1"'),
+        ('"item": "p1b"', '"sample": 1, "item": "p1r"'),
+        ('"kind": "benign", "sample": 0', '"kind": "benign", "sample": 7'),
+        ('"n_steps": 0', '"n_steps": 9000'),
+        ('"n_steps": 0', '"n_steps": 10001'),
     ],
 )
 def test_what_one_reader_refuses_the_other_does_in_the_same_words(before: str, after: str) -> None:
@@ -158,3 +166,19 @@ def test_a_line_that_was_read_before_is_refused_no_less_the_second_time() -> Non
 def test_lines_are_json_with_one_sample_each() -> None:
     assert [json.loads(line)["item"] for line in LINES] == ["p1r", "p1b", "p2r"]
     assert columns(read_sheet(NAME, "\n".join(LINES).encode())) == columns(Sheet.of(RICH))
+
+
+def test_samples_of_one_item_are_of_one_kind() -> None:
+    # Scored by its own line, a second sample called benign would need to name no risk.
+    lines = [LINES[0], LINES[0].replace('"sample": 0', '"sample": 1').replace('"risky"', '"benign"')]
+    in_parts, whole = read_both("\n".join(lines).encode())
+    assert in_parts == whole and "row.labels.jsonl:2: item 'p1r': kind: 'benign'; allowed is 'risky'" in whole
+    with pytest.raises(ValueError, match="two pairs, categories or kinds"):
+        Sheet.of([RICH[0], replace(RICH[0], sample=1, pair="p2")])
+
+
+def test_a_short_file_can_not_ask_for_much_memory() -> None:
+    line = LINES[1].replace('"n_steps": 0', '"n_steps": 9000')
+    lines = [line.replace("p1b", f"p{n}b") for n in range(200)]
+    in_parts, whole = read_both("\n".join(lines).encode())
+    assert in_parts == whole and "n_steps add up to" in whole

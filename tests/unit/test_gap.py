@@ -1,5 +1,7 @@
 """The cross-modal gap, worked by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from rsbench.gap import cross_modal
@@ -68,3 +70,13 @@ def test_nothing_scored_in_common_is_no_number() -> None:
 def test_the_gap_needs_both_and_a_half(names: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="both"):
         cross_modal({name: run("s") for name in names})
+
+
+def test_a_missing_sample_widens_the_bounds() -> None:
+    # Two samples, one of them lost under `both`: S is 1 of its known half, and 1/2 to 1 whatever it was.
+    def twice(second: OutcomeStatus) -> list[Outcome]:
+        first = outcome("0r", "s+", AnswerLabel("safe", "effective"))
+        return [first, replace(first, sample=1, status=second)]
+
+    together = cross_modal({"both": twice("error"), "text": twice("ok")}).together
+    assert (together.value, together.bound_low, together.bound_high) == (1.0, 0.5, 1.0)

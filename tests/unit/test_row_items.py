@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rsbench.board_gather import known_of
 from rsbench.board_site import build
 from rsbench.metrics import score_outcomes
 from rsbench.records import digest
@@ -20,6 +21,7 @@ from rsbench.shelves import find
 from rsbench.types import Outcome, UserError
 from rsbench.validation import ORACLE
 from tests.board_rows import VALIDATION, outcomes, write_row
+from tests.cli import write_task
 
 ROWS = Path(__file__).parents[2] / "leaderboard" / "rows"
 NAME = "tiny-rsbench-overlap"
@@ -123,3 +125,16 @@ def test_no_name_of_a_stranger_breaks_the_build(tmp_path: Path, name: str) -> No
     build(tmp_path / "rows", tmp_path / "site", None)
     with pytest.raises(UserError, match="on the shelf"):
         find("tasks", name)
+
+
+def test_a_row_checked_before_is_checked_again_when_its_task_arrives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_task(tmp_path / "shelf/tasks/mine")
+    path = write_row(tmp_path / "rows", "row", outcomes(0.5, 1, 4), None, {"task.name": "mine"})
+    before = known_of([path], tmp_path / "pictures").of(path)
+    monkeypatch.setenv("RSBENCH_PATH", str(tmp_path / "shelf"))
+    after = known_of([path], tmp_path / "pictures").of(path)
+    assert before != after == known_of([path], tmp_path / "pictures").of(path)
+    (folder / "task.yaml").write_text((folder / "task.yaml").read_text() + "\n")
+    assert known_of([path], tmp_path / "pictures").of(path) != after
