@@ -90,7 +90,7 @@ def test_a_changed_byte_of_any_file_is_another_key(rows: Path, name: str) -> Non
 
 def test_damaged_and_foreign_files_are_checked_anew(rows: Path) -> None:
     built(rows)
-    nothing = digest(digest({}), None)  # neither its items nor its judge are known on this machine
+    nothing = digest("", digest({}), None)  # neither its task, its items nor its judge are known here
     fresh, cache = content(rows.with_name("site")), rows.with_name("cache")
     one, two = (cache / row_key(rows / f"{name}.json", nothing) for name in ("one", "two"))
     whole = one.read_bytes()
