@@ -59,21 +59,21 @@ class Mean:
 
 
 @dataclass(frozen=True)
-class Share:
+class RatioOfSums:
     """A ratio over all replies that is asked for: sum of numerators over sum of denominators."""
 
     pooled: Pooled
     direction: Direction
 
 
-def estimate(wanted: Sequence[Mean | Share], seed: int) -> list[Estimate]:
+def estimate(wanted: Sequence[Mean | RatioOfSums], seed: int) -> list[Estimate]:
     """An estimate of each; together, because their bootstraps share draws.
 
     The interval of a mean is Wilson's with the effective n if every unit sits at one of the two limits (a
     proportion), else the cluster bootstrap. So a StepSafe of 1 on every item is treated as the proportion it
     is, and not as certain. A ratio has no bounds: a missing reply could have had any number of steps.
     """
-    found = [_mean(one) if isinstance(one, Mean) else _share(one) for one in wanted]
+    found = [_mean(one) if isinstance(one, Mean) else _ratio_of_sums(one) for one in wanted]
     drawn = iter(cluster_bootstraps([ratio for _, ratio in found if ratio], seed))
     return [one if ratio is None else _with(one, next(drawn)) for one, ratio in found]
 
@@ -106,7 +106,7 @@ def _mean(wanted: Mean) -> tuple[Estimate, Ratio | None]:
     return found, Ratio(values, np.ones(len(values)), clusters)
 
 
-def _share(wanted: Share) -> tuple[Estimate, Ratio | None]:
+def _ratio_of_sums(wanted: RatioOfSums) -> tuple[Estimate, Ratio | None]:
     """As `_mean`."""
     pooled = wanted.pooled
     used = pooled.denominators > 0

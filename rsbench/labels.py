@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from rsbench.correction import Drawn, ppi, rogan_gladen
 from rsbench.estimates import rounded
 from rsbench.metric_specs import JOINT, METRICS, MetricSpec
 from rsbench.readings import read_outcomes
@@ -26,9 +27,6 @@ from rsbench.types import (
     StepLabel,
     UserError,
 )
-
-if TYPE_CHECKING:
-    from rsbench.correction import Drawn
 
 SAMPLE = "labels/sample.json"
 LABELS = "labels/labels.jsonl"
@@ -210,8 +208,6 @@ def corrected(folder: RunFolder, outcomes: Sequence[Outcome], withheld: bool) ->
     labels = list(read_labels(folder))
     if not labels:
         return None
-    from rsbench.correction import ppi, rogan_gladen
-
     planned = [row["key"] for row in folder.plan()]
     replies = folder.replies(FINAL_REPLY).open(writable=False)
     texted = {key for key in planned if (record := replies.get(key)) and record["status"] in TEXTED}
@@ -256,13 +252,11 @@ def _population(
     judged: Sequence[float | None],
     given: dict[str, list[float | None]],
     members: dict[str, str],
-) -> "list[Drawn] | None":
+) -> list[Drawn] | None:
     """The replies that count for a metric, their values moved to 0 to 1; None if it has no such limits.
 
     `judged` are the judge's values of all outcomes, `given` the annotators' by reply.
     """
-    from rsbench.correction import Drawn
-
     low, high = spec.limits
     if high == float("inf"):
         return None

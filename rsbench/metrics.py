@@ -11,7 +11,7 @@ from typing import Any, get_args
 import numpy as np
 
 from rsbench.breaks import where_it_breaks
-from rsbench.estimates import Estimate, Mean, Share, as_json, count, estimate
+from rsbench.estimates import Estimate, Mean, RatioOfSums, as_json, count, estimate
 from rsbench.metric_specs import CATEGORY_METRICS, JOINT, METRICS, MetricSpec
 from rsbench.readings import ESTIMANDS, Bools, Estimand
 from rsbench.sheets import Members, Sheet
@@ -42,7 +42,7 @@ def score_outcomes(
         is mendable. "Worst of k" metrics are there only if some item has several samples.
 
     Raises:
-        ValueError: if an item has two outcomes for one sample.
+        ValueError: if an item has two outcomes for one sample, or samples of two pairs, categories or kinds.
     """
     sheet = outcomes if isinstance(outcomes, Sheet) else Sheet.of(outcomes)
     scored = {estimand: _Scored.of(sheet, estimand) for estimand in ESTIMANDS}
@@ -73,10 +73,10 @@ class _Scored:
 
 
 def _estimates(scored: _Scored, seed: int, withheld: bool) -> dict[str, object]:
-    wanted: dict[str, Mean | Share] = {}
+    wanted: dict[str, Mean | RatioOfSums] = {}
     for key, spec in METRICS.items():
         if spec.ratio is not None:
-            wanted[key] = Share(scored.samples.pooled(spec), spec.direction)
+            wanted[key] = RatioOfSums(scored.samples.pooled(spec), spec.direction)
         elif key in scored.units:
             units = scored.units[key]
             if withheld and key in JOINT:

@@ -19,20 +19,20 @@ from rsbench.types import Item, UserError
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownItems:
     """A task of a shelf, and those of its items that a row is about."""
 
     card: TaskCard
     items: tuple[Item, ...]
 
 
-def known_items(task: str, split: str | None, data: str, ids: frozenset[str]) -> Known | None:
+def known_items(task: str, split: str | None, data: str, ids: frozenset[str]) -> KnownItems | None:
     """A task's items of these ids, if they hash to `data`; None where it is gone, or other people's."""
     card, every = _on_shelf(task, split)
     items = tuple([item for item in every if item.id in ids])
     if card is None or not items or digest([item.hash for item in items]) != data:
         return None
-    return Known(card, items)
+    return KnownItems(card, items)
 
 
 def task_on_shelf(task: str, split: str | None) -> str:

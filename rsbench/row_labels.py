@@ -128,8 +128,8 @@ def read_labels(path: Path, content: bytes) -> Iterator[Outcome]:
     """The outcomes that a row's numbers come from.
 
     Raises:
-        UserError: a line is no such label, says what can't be, or a sample is there twice; names file, line,
-            key, what was found and what is allowed.
+        UserError: a line is no such label, says what can't be, or does not go with one before it; names file,
+            line, key, what was found and what is allowed.
     """
     first: dict[tuple[str, int], int] = {}
     items: dict[str, tuple[int, Outcome]] = {}
@@ -171,11 +171,8 @@ def read_sheet(path: Path, content: bytes) -> Sheet:
         line = _known_line(text) or line_of(_outcome(f"{path}:{number}", text))
         lines.append(line)
         steps += len(line[1].safety)
-        if steps > len(content):
-            break
+        _check_room(f"{path}:{number}", steps, content)
     try:
-        if steps > len(content):
-            raise ValueError("more steps than a file of that size has labels for")
         return Sheet.from_lines(lines)
     except ValueError:
         deque(read_labels(path, content), maxlen=0)  # says which line it is, and what is wrong

@@ -225,8 +225,9 @@ def _warn_of_batches(
     place: Path, judge: str, callers: Mapping[str, Caller], warn: Callable[[str], None]
 ) -> None:
     """What went by batch in an earlier session, and is not recorded, is asked for again by live calls."""
-    batched = {MODEL if who == MODEL else judge for who, caller in callers.items() if caller.batch}
-    live = {MODEL, judge} - batched  # a panel goes on by batch if any of its members does
+    whose = {who: MODEL if who == MODEL else judge for who in callers}
+    # A panel goes on by batch if any of its members does.
+    live = set(whose.values()) - {whose[who] for who, caller in callers.items() if caller.batch}
     waiting = [entry for entry in open_batches(RunFolder(place)) if entry["who"] in live]
     if waiting:
         count = sum(len(entry["requests"]) for entry in waiting)

@@ -127,7 +127,8 @@ def layout_of(heads: tuple[Head, ...]) -> Layout:
     """The layout of samples in any order.
 
     Raises:
-        ValueError: if an item has two for one index, or samples of another pair, category or kind.
+        ValueError: if an item has two for one index, which would count twice, or samples of two pairs,
+            categories or kinds.
     """
     order = sorted(range(len(heads)), key=heads.__getitem__)
     firsts: list[Head] = []
@@ -167,7 +168,7 @@ class Sheet:
         """From outcomes in any order.
 
         Raises:
-            ValueError: if an item has two outcomes for one sample; it would count twice.
+            ValueError: as `layout_of`.
         """
         return cls.from_lines([line_of(outcome) for outcome in outcomes])
 
@@ -176,7 +177,7 @@ class Sheet:
         """From lines in any order; no number hangs on it.
 
         Raises:
-            ValueError: as `of`.
+            ValueError: as `layout_of`.
         """
         layout = layout_of(tuple([head for head, _ in lines]))
         labels = [labels for _, labels in lines]

@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import sqrt
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import NDArray
 
 Z95 = 1.959963984540054
 Interval = tuple[float, float]
@@ -31,24 +30,20 @@ class Clusters:
     order in which values come; each occurs.
     """
 
-    codes: "NDArray[np.intp]"
+    codes: NDArray[np.intp]
     count: int
 
     @classmethod
     def of(cls, ids: Sequence[str]) -> "Clusters":
         """From one id a value."""
-        import numpy as np
-
         numbers = {name: n for n, name in enumerate(sorted(set(ids)))}
         return cls(np.array([numbers[name] for name in ids], dtype=np.intp), len(numbers))
 
     def __len__(self) -> int:
         return len(self.codes)
 
-    def of_some(self, chosen: "NDArray[np.bool_]") -> "Clusters":
+    def of_some(self, chosen: NDArray[np.bool_]) -> "Clusters":
         """Those of the chosen values."""
-        import numpy as np
-
         codes = self.codes[chosen]
         there = np.bincount(codes, minlength=self.count) > 0
         if there.all():
@@ -73,7 +68,7 @@ def wilson(p: float, n: float) -> Interval:
     return (0.0 if p == 0 else max(0.0, centre - half), 1.0 if p == 1 else min(1.0, centre + half))
 
 
-def effective_n(values: "Sequence[float] | NDArray[Any]", clusters: "Sequence[str] | Clusters") -> float:
+def effective_n(values: Sequence[float] | NDArray[Any], clusters: Sequence[str] | Clusters) -> float:
     """Number of independent draws that would estimate the mean of these 0/1 values as well as they do.
 
     With p the mean, n values and G clusters, the cluster-robust variance of the mean (Liang & Zeger 1986,
@@ -87,8 +82,6 @@ def effective_n(values: "Sequence[float] | NDArray[Any]", clusters: "Sequence[st
     Raises:
         ValueError: if there is no value, or not one cluster id a value.
     """
-    import numpy as np
-
     x, codes, groups = clustered(values, clusters)
     if groups == 1:
         return 1.0
@@ -104,7 +97,7 @@ def effective_n(values: "Sequence[float] | NDArray[Any]", clusters: "Sequence[st
 
 
 def sign_flip_p(
-    differences: "Sequence[float] | NDArray[Any]", clusters: "Sequence[str] | Clusters", seed: int
+    differences: Sequence[float] | NDArray[Any], clusters: Sequence[str] | Clusters, seed: int
 ) -> float:
     """Two-sided p value of "the two runs are exchangeable within each cluster".
 
@@ -118,8 +111,6 @@ def sign_flip_p(
     Raises:
         ValueError: if there is no value, or not one cluster id a value.
     """
-    import numpy as np
-
     x, codes, groups = clustered(differences, clusters)
     sums = np.bincount(codes, x, groups)
     sums = sums[np.abs(sums) > 1e-12]
@@ -151,15 +142,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def clustered(
-    values: "Sequence[float] | NDArray[Any]", clusters: "Sequence[str] | Clusters"
-) -> "tuple[NDArray[np.float64], NDArray[np.intp], int]":
+    values: Sequence[float] | NDArray[Any], clusters: Sequence[str] | Clusters
+) -> tuple[NDArray[np.float64], NDArray[np.intp], int]:
     """Values, the number of each one's cluster, cluster count.
 
     Raises:
         ValueError: if there is no value, or not one cluster id a value.
     """
-    import numpy as np
-
     if len(values) == 0 or len(values) != len(clusters):
         raise ValueError(f"need one cluster id a value: {len(values)} values, {len(clusters)} cluster ids")
     known = clusters if isinstance(clusters, Clusters) else Clusters.of(clusters)

@@ -186,18 +186,7 @@ class RunFolder:
     def manifest_or_none(self) -> dict[str, Any] | None:
         """The manifest; None in a fresh folder."""
         path = self.path / MANIFEST
-        if not path.exists():
-            return None
-        try:
-            manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            schema = int(manifest["schema"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f"{path}: not a manifest ({error}). Restore the file; it is never edited."
-            ) from error
-        if schema > 1:
-            raise UserError(f"{path}: schema {schema}; this rsbench reads up to 1. Upgrade rsbench.")
-        return manifest
+        return read_noted(path, "a manifest", 1) if path.exists() else None
 
     def write(self, name: str, data: Any) -> Path:
         """Write one JSON file whole: a crash leaves the old one or the new one."""
@@ -231,6 +220,22 @@ class RunFolder:
     def verdicts(self, final: frozenset[str]) -> Records:
         """`verdicts.jsonl`, not yet opened."""
         return Records(self.path / "verdicts.jsonl", final)
+
+
+def read_noted(path: Path, what: str, newest: int) -> dict[str, Any]:
+    """A JSON object that rsbench wrote about its own work.
+
+    Raises:
+        UserError: it is damaged, or of a schema over `newest`. `what` says what it should be.
+    """
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        schema = int(found["schema"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not {what} ({error}). Restore the file; it is never edited.") from error
+    if schema > newest:
+        raise UserError(f"{path}: schema {schema}; this rsbench reads up to {newest}. Upgrade rsbench.")
+    return found
 
 
 def write_whole(path: Path, data: bytes, sync: bool = True) -> Path:

@@ -6,7 +6,6 @@ a trial that was broken off goes on and pays for nothing twice. What they say of
 """
 
 import asyncio
-import json
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -28,9 +27,9 @@ from rsbench.runner import Engine, Kept, judge_identity
 from rsbench.score import slug
 from rsbench.session import Watch, callers_of, make_engine, make_judge
 from rsbench.settings import Settings
-from rsbench.store import Records, RunFolder
+from rsbench.store import Records, RunFolder, read_noted
 from rsbench.trials import Bench, Question, Trial, possible_modes, questions, read_bench
-from rsbench.types import FINAL_VERDICT, ItemImage, UserError, Verdict
+from rsbench.types import FINAL_VERDICT, ItemImage, Verdict
 from rsbench.validation import compare_with_gold, lost_share
 
 BOOKS = "trial.json"  # sessions and spending; not called like a run's manifest, for a trial is no run
@@ -107,18 +106,7 @@ def _books(folder: RunFolder) -> dict[str, Any]:
         UserError: the file is damaged.
     """
     path = folder.path / BOOKS
-    if not path.exists():
-        return {"schema": 1, "sessions": []}
-    try:
-        stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        schema = int(stored["schema"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path}: not the books of a trial ({error}). Restore the file; it is never edited."
-        ) from error
-    if schema > 1:
-        raise UserError(f"{path}: schema {schema}; this rsbench reads up to 1. Upgrade rsbench.")
-    return stored
+    return read_noted(path, "the books of a trial", 1) if path.exists() else {"schema": 1, "sessions": []}
 
 
 def _forecast(asked: Sequence[Question], judge: Judge, callers: Callers, work: Path) -> Forecast:

@@ -4,7 +4,6 @@ The folder's `train.json` says what the job is; a later call with another recipe
 rather than mixed into it.
 """
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from rsbench.plan import Plan, make_plan
 from rsbench.records import digest
 from rsbench.settings import Settings
 from rsbench.shelves import Found
-from rsbench.store import RunFolder
+from rsbench.store import RunFolder, read_noted
 from rsbench.types import Item, UserError
 from srpo_train.recipes import Recipe
 
@@ -212,16 +211,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         UserError: damaged, or of a newer version.
     """
     path = folder / MANIFEST
-    if not path.exists():
-        return None
-    try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        schema = int(manifest["schema"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not a training manifest ({error})") from error
-    if schema > SCHEMA:
-        raise UserError(f"{path}: schema {schema}; this rsbench reads up to {SCHEMA}. Upgrade rsbench.")
-    return manifest
+    return read_noted(path, "a training manifest", SCHEMA) if path.exists() else None
 
 
 def rank() -> int:

@@ -14,7 +14,7 @@ from typing import Any
 from rsbench import manifest
 from rsbench.sources import json_lines
 from rsbench.ssui.candidates import Outcome
-from rsbench.store import RunFolder
+from rsbench.store import RunFolder, read_noted
 from rsbench.types import UserError
 
 BUILD = "build.json"
@@ -30,18 +30,7 @@ def read_build(out: Path) -> dict[str, Any]:
     path = out / BUILD
     if not path.is_file():
         raise UserError(f"{out}: no build of `rsbench ssui build` (no {BUILD})")
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        schema = int(found["schema"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path}: not a build's manifest ({error}). Restore the file; it is never edited."
-        ) from error
-    if schema > manifest.SCHEMA:
-        raise UserError(
-            f"{path}: schema {schema}; this rsbench reads up to {manifest.SCHEMA}. Upgrade rsbench."
-        )
-    return found
+    return read_noted(path, "a build's manifest", manifest.SCHEMA)
 
 
 def resume(
